@@ -1,0 +1,3 @@
+"""Crawl Douyin Xingtu through Just One API into a documented MongoDB dataset."""
+
+__version__ = "0.1.0"
