@@ -1,0 +1,31 @@
+"""The budget: so many calls and not one more."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xingtu_crawler.api.budget import Budget
+
+
+@given(st.integers(0, 50), st.integers(0, 100))
+def test_a_budget_covers_its_calls_and_no_more(max_calls: int, asked: int) -> None:
+    budget = Budget(max_calls)
+    granted = [budget.take() for _ in range(asked)]
+    assert granted == [number < max_calls for number in range(asked)]
+    assert budget.calls == min(asked, max_calls)
+
+
+def test_without_a_cap_calls_are_counted_all_the_same() -> None:
+    budget = Budget(None)
+    assert all(budget.take() for _ in range(1000))
+    assert budget.calls == 1000
+
+
+def test_a_call_that_was_not_made_can_be_given_back() -> None:
+    budget = Budget(1)
+    assert budget.take()
+    assert not budget.take()
+    budget.give_back()
+    assert budget.calls == 0
+    assert budget.take()

@@ -1,0 +1,108 @@
+"""Where the API is, and what cannot be an address."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xingtu_crawler.api.environments import BASE_URLS, SANDBOX, base_url
+from xingtu_crawler.exceptions import UserError
+
+
+def test_each_environment_has_its_address() -> None:
+    assert base_url("prod-global") == "https://api.justoneapi.com"
+    assert base_url("prod-cn") == "http://47.117.133.51:30015"
+    assert base_url("sandbox") is None
+
+
+def test_only_one_environment_sends_the_token_readable() -> None:
+    assert [name for name, url in BASE_URLS.items() if not url.startswith("https://")] == ["prod-cn"]
+
+
+@pytest.mark.parametrize("environment", [*BASE_URLS, SANDBOX])
+@pytest.mark.parametrize("override", ["", None])
+def test_an_empty_override_is_none(environment: str, override: str | None) -> None:
+    assert base_url(environment, override) == base_url(environment)
+
+
+@pytest.mark.parametrize("environment", [*BASE_URLS, SANDBOX])
+@pytest.mark.parametrize(
+    ("override", "url"),
+    [
+        ("https://api.example.com", "https://api.example.com"),
+        ("https://api.example.com/", "https://api.example.com"),
+        ("https://api.example.com/proxy//", "https://api.example.com/proxy"),
+        ("http://127.0.0.1:8000", "http://127.0.0.1:8000"),
+        ("http://localhost:65535/", "http://localhost:65535"),
+        ("http://[::1]:8000", "http://[::1]:8000"),
+    ],
+)
+def test_an_override_counts_whatever_the_environment(environment: str, override: str, url: str) -> None:
+    assert base_url(environment, override) == url
+
+
+@pytest.mark.parametrize("environment", ["", "prod", "PROD-GLOBAL", "production", "cn"])
+@pytest.mark.parametrize("override", [None, "https://api.example.com"])
+def test_an_unknown_environment_is_told_with_those_there_are(environment: str, override: str | None) -> None:
+    with pytest.raises(UserError) as caught:
+        base_url(environment, override)
+    assert str(caught.value) == f"JUSTONEAPI_ENV is {environment!r}: it is one of prod-global, prod-cn, sandbox."
+
+
+@pytest.mark.parametrize("override", ["api.example.com", "ftp://api.example.com", "//api.example.com", "HTTPS//x", "x"])
+def test_another_scheme_is_refused(override: str) -> None:
+    with pytest.raises(UserError, match="it starts with https://"):
+        base_url("prod-global", override)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "https://",
+        "https:///v1",
+        "http://:8000",
+        "http://host:",
+        "http://host:port",
+        "http://host:65536",
+        "http://host:123456",
+        "http://[::1",
+        "http://a..b",
+        "http://.",
+        f"http://{'a' * 64}.com",
+        "http://ho st",
+        "http://host/a b",
+        "http://host\n",
+        "http://host\x00",
+    ],
+)
+def test_what_is_no_address_is_refused_in_one_line(override: str) -> None:
+    with pytest.raises(UserError, match="it reads https://host") as caught:
+        base_url("prod-global", override)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "https://api.example.com?token=open-sesame",
+        "https://api.example.com/v1?token=open-sesame",
+        "https://api.example.com#open-sesame",
+        "https://user:open-sesame@api.example.com",
+        "api.example.com?token=open-sesame",
+    ],
+)
+def test_an_address_with_a_secret_in_it_is_refused_without_showing_it(override: str) -> None:
+    with pytest.raises(UserError, match="JUSTONEAPI_TOKEN") as caught:
+        base_url("prod-global", override)
+    assert "sesame" not in str(caught.value)
+
+
+@given(st.text())
+def test_any_override_is_an_address_or_one_line(override: str) -> None:
+    try:
+        told = base_url("sandbox", override) or "http://"
+    except UserError as error:
+        told = f"http://{error}"
+    assert told.startswith(("http://", "https://"))
+    assert "\n" not in told

@@ -1,0 +1,162 @@
+"""The check before the first call: real hosts on loopback that are not the API one hopes for."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import threading
+import time
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+import trustme
+
+from xingtu_crawler.api import reachability
+from xingtu_crawler.exceptions import ApiUnreachableError
+
+ADVICE = "check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and your network"
+
+
+@pytest.fixture
+def authority(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> trustme.CA:
+    """A private certificate authority that this process trusts, as SSL_CERT_FILE makes it."""
+    authority = trustme.CA()
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "ca.pem"))
+    return authority
+
+
+def context_of(certificate: trustme.LeafCert) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    certificate.configure_cert(context)
+    return context
+
+
+@asynccontextmanager
+async def host(context: ssl.SSLContext | None = None, received: list[bytes] | None = None) -> AsyncIterator[int]:
+    """A host that listens, keeps what it is told in `received`, and never says anything."""
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            told = await reader.read()
+        except (ConnectionError, ssl.SSLError):
+            told = b""
+        if received is not None:
+            received.append(told)
+        writer.close()
+
+    server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)
+    try:
+        yield server.sockets[0].getsockname()[1]
+    finally:
+        server.close()
+
+
+@contextmanager
+def deaf_host(context: ssl.SSLContext | None = None) -> Iterator[int]:
+    """A host that takes one connection (with TLS, if a context is given) and then reads nothing any more."""
+    done = threading.Event()
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        if context:
+            connection = context.wrap_socket(connection, server_side=True)
+        done.wait()
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
+
+
+async def refusal_of(base_url: str) -> str:
+    with pytest.raises(ApiUnreachableError) as caught:
+        await reachability.check(base_url)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+async def test_a_host_that_listens_is_reachable_and_is_told_nothing() -> None:
+    received: list[bytes] = []
+    async with host(received=received) as port:
+        await reachability.check(f"http://127.0.0.1:{port}/some/path")
+        while not received:
+            await asyncio.sleep(0)
+    assert received == [b""]
+
+
+async def test_a_host_with_a_valid_certificate_is_reachable(authority: trustme.CA) -> None:
+    async with host(context_of(authority.issue_cert("127.0.0.1"))) as port:
+        await reachability.check(f"https://127.0.0.1:{port}")
+
+
+async def test_a_host_that_never_says_goodbye_in_tls_is_not_waited_for(authority: trustme.CA) -> None:
+    with deaf_host(context_of(authority.issue_cert("127.0.0.1"))) as port:
+        started_at = time.monotonic()
+        await reachability.check(f"https://127.0.0.1:{port}")
+        assert time.monotonic() - started_at < 5
+
+
+async def test_a_closed_port_is_told(unused_tcp_port: int) -> None:
+    assert await refusal_of(f"http://127.0.0.1:{unused_tcp_port}") == (
+        f"The API at 127.0.0.1:{unused_tcp_port} refused the connection: {ADVICE}."
+    )
+
+
+@pytest.mark.parametrize("name", ["nonexistent.invalid", "a..b", "a" * 64])
+async def test_an_unknown_name_is_told(name: str) -> None:
+    assert await refusal_of(f"https://{name}") == f"The API's host {name} is unknown: {ADVICE}."
+
+
+async def test_a_host_that_speaks_no_tls_is_told() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(16)
+        writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        writer.close()
+
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        message = await refusal_of(f"https://127.0.0.1:{port}")
+    assert message.startswith(f"127.0.0.1:{port} does not speak TLS (")
+    assert message.endswith(f"): {ADVICE}.")
+
+
+async def test_a_host_that_hangs_up_is_told() -> None:
+    async def hang_up(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.transport.abort()
+
+    server = await asyncio.start_server(hang_up, "127.0.0.1", 0)
+    async with server:
+        port = server.sockets[0].getsockname()[1]
+        message = await refusal_of(f"https://127.0.0.1:{port}")
+    assert message.startswith(f"The API at 127.0.0.1:{port} cannot be reached (")
+
+
+async def test_a_certificate_of_an_unknown_authority_is_told(authority: trustme.CA) -> None:
+    async with host(context_of(trustme.CA().issue_cert("127.0.0.1"))) as port:
+        message = await refusal_of(f"https://127.0.0.1:{port}")
+    assert message.startswith(f"The TLS certificate of 127.0.0.1:{port} is not valid (")
+    assert message.endswith(f"): {ADVICE}; for a private certificate authority set SSL_CERT_FILE.")
+
+
+async def test_a_certificate_of_another_host_is_told(authority: trustme.CA) -> None:
+    async with host(context_of(authority.issue_cert("api.example.com"))) as port:
+        message = await refusal_of(f"https://127.0.0.1:{port}")
+    assert "is not valid (IP address mismatch" in message
+
+
+async def test_a_host_that_never_shakes_hands_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reachability, "TIMEOUT_S", 0.3)
+    with deaf_host() as port:
+        message = await refusal_of(f"https://127.0.0.1:{port}")
+    assert message == f"The API at 127.0.0.1:{port} did not answer within 0.3 s: {ADVICE}."

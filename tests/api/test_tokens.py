@@ -1,0 +1,315 @@
+"""The token pool: who asks next, and what becomes of a token that is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime, timedelta, tzinfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xingtu_crawler.api.codes import Action
+from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, TokenState, Wait, next_quota_day
+from xingtu_crawler.exceptions import TokenError
+
+NOON = datetime(2026, 3, 8, 4, 0, tzinfo=UTC)  # in Beijing
+MIDNIGHT = datetime(2026, 3, 8, 16, 0, tzinfo=UTC)  # the next one in Beijing
+REFUSALS = {
+    Action.RETIRE_TOKEN: TokenState.RETIRED,
+    Action.PARK_TOKEN: TokenState.PARKED,
+    Action.DRAIN_ACCOUNT: TokenState.DRAINED,
+    Action.SPEND_TOKEN: TokenState.SPENT,
+}
+
+
+def pool_of(text: str, max_rate: float | None = None) -> TokenPool:
+    return TokenPool.from_text(text, max_rate=max_rate)
+
+
+def alias_of(pool: TokenPool, secret: str) -> str:
+    return next(token.alias for token in pool if token.secret == secret)
+
+
+def states(pool: TokenPool) -> dict[str, TokenState]:
+    return {token.secret: token.state for token in pool}
+
+
+def ask(pool: TokenPool, endpoint: str = "search", *, now: float = 0.0, today: datetime = NOON) -> str | None:
+    """Return the secret that would ask now; None where none may."""
+    decision = pool.lease(endpoint, now=now, today=today)
+    return pool.secret(decision.alias) if isinstance(decision, Lease) else None
+
+
+def refuse(pool: TokenPool, secret: str, action: Action, endpoint: str = "search", today: datetime = NOON) -> bool:
+    return pool.refused(alias_of(pool, secret), action, endpoint=endpoint, today=today)
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("one", ["one"]),
+        (" one \n", ["one"]),
+        ("one,two", ["one", "two"]),
+        ("one, two ,,three,", ["one", "two", "three"]),
+        ("# production\none\r\n\n  # spare\ntwo\n", ["one", "two"]),
+        ("one,one,one", ["one"]),
+        ("mine:one,mine:two", ["one", "two"]),
+        (" mine : one ", ["one"]),
+        ("a b", ["a b"]),
+        ("中文token", ["中文token"]),
+        ("a+%/&= \"x'", ["a+%/&= \"x'"]),
+    ],
+)
+def test_tokens_are_read_from_text(text: str, secrets: list[str]) -> None:
+    pool = pool_of(text)
+    assert pool.secrets() == secrets
+    assert [pool.secret(alias) for alias in pool.aliases()] == secrets
+    assert len(pool) == len(secrets)
+
+
+@pytest.mark.parametrize("text", ["", " ", ",", "\n\n", "# only a comment"])
+def test_no_token_is_an_error(text: str) -> None:
+    with pytest.raises(TokenError):
+        pool_of(text)
+
+
+@pytest.mark.parametrize("text", [":", "mine:", ":sesame", "mine: ,x", " :sesame"])
+def test_half_of_a_named_token_is_an_error_that_does_not_show_it(text: str) -> None:
+    with pytest.raises(TokenError, match="ACCOUNT:TOKEN") as caught:
+        pool_of(text)
+    assert "sesame" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["open\x00sesame", "\ufeffopen-sesame", "open\x1bsesame", "open-sesame\udcff"])
+def test_a_token_with_invisible_characters_is_an_error_that_does_not_show_it(text: str) -> None:
+    with pytest.raises(TokenError, match="control characters") as caught:
+        pool_of(text)
+    assert "sesame" not in str(caught.value)
+
+
+def test_named_tokens_share_an_account_and_others_have_their_own() -> None:
+    accounts = {token.secret: token.account for token in pool_of("mine:one,mine:two,yours:three,four,five")}
+    assert accounts["one"] == accounts["two"] == "mine"
+    assert accounts["three"] == "yours"
+    assert len(set(accounts.values())) == 4
+
+
+def test_a_token_is_never_shown() -> None:
+    pool = pool_of("mine:open-sesame,second-secret")
+    shown = f"{list(pool)!r} {pool!r} {pool.lease('search', now=0.0, today=NOON)!r} {vars(pool)!r}"
+    assert "open-sesame" not in shown
+    assert "second-secret" not in shown
+
+
+def test_an_alias_is_the_same_in_every_run_and_says_nothing_of_the_token() -> None:
+    (token,) = pool_of("open-sesame")
+    assert alias_of(pool_of("another,open-sesame"), "open-sesame") == token.alias
+    assert token.alias.startswith("token-")
+    assert "open" not in token.alias
+    assert token.alias != alias_of(pool_of("open-sesamf"), "open-sesamf")
+
+
+def test_calls_are_spread_by_free_capacity() -> None:
+    pool = pool_of("slow,fast")
+    for token in pool:
+        token.pace.rate = 10.0 if token.secret == "slow" else 30.0
+    asked: Counter[str] = Counter()
+    now = 0.0
+    while now < 10.0:
+        decision = pool.lease("search", now=now, today=NOON)
+        if isinstance(decision, Lease):
+            asked[pool.secret(decision.alias)] += 1
+        else:
+            assert isinstance(decision, Wait)
+            assert decision.seconds > 0
+            now += decision.seconds
+    assert asked["slow"] == pytest.approx(100, abs=3)
+    assert asked["fast"] == pytest.approx(300, abs=3)
+
+
+def test_a_wait_is_exactly_as_long_as_it_has_to_be() -> None:
+    pool = pool_of("one,two", max_rate=2.0)
+    while isinstance(decision := pool.lease("search", now=100.0, today=NOON), Lease):
+        pass
+    assert isinstance(decision, Wait)
+    assert isinstance(pool.lease("search", now=100.0 + decision.seconds * 0.99, today=NOON), Wait)
+    assert isinstance(pool.lease("search", now=100.0 + decision.seconds * 1.01, today=NOON), Lease)
+
+
+def test_a_limited_token_leaves_the_calls_to_the_others() -> None:
+    pool = pool_of("one,two")
+    pool.limited(alias_of(pool, "one"), now=0.0, sent_at=0.0, retry_after=60.0)
+    for step in range(58):
+        assert ask(pool, now=1.0 + step) == "two"
+    assert {ask(pool, now=200.0) for _ in range(10)} >= {"one", "two"}
+
+
+def test_answers_speed_a_token_up() -> None:
+    pool = pool_of("one")
+    (token,) = pool
+    before = token.pace.rate
+    for step in range(20):
+        pool.succeeded(token.alias, now=step / 50)
+    assert token.pace.rate > before
+
+
+@pytest.mark.parametrize(("action", "state"), REFUSALS.items())
+def test_a_refused_token_is_not_asked_again(action: Action, state: TokenState) -> None:
+    pool = pool_of("one,two")
+    assert refuse(pool, "one", action)
+    assert states(pool) == {"one": state, "two": TokenState.ACTIVE}
+    assert {ask(pool, now=float(step)) for step in range(10)} == {"two"}
+
+
+@pytest.mark.parametrize("action", REFUSALS)
+def test_the_echo_of_a_refusal_is_no_news(action: Action) -> None:
+    pool = pool_of("one,two")
+    assert refuse(pool, "one", action)
+    assert not refuse(pool, "one", action)
+
+
+@pytest.mark.parametrize("first", [Action.RETIRE_TOKEN, Action.DRAIN_ACCOUNT, Action.SPEND_TOKEN])
+@pytest.mark.parametrize("second", REFUSALS)
+def test_a_token_that_is_out_stays_out_whatever_a_straggler_brings(first: Action, second: Action) -> None:
+    pool = pool_of("one")
+    refuse(pool, "one", first)
+    refuse(pool, "one", second)
+    assert states(pool) == {"one": REFUSALS[first]}
+    assert isinstance(pool.lease("search", now=0.0, today=NOON + timedelta(days=3)), Exhausted)
+
+
+@pytest.mark.parametrize("action", [Action.RETIRE_TOKEN, Action.DRAIN_ACCOUNT, Action.SPEND_TOKEN])
+def test_a_parked_token_that_turns_out_to_be_out_does_not_come_back(action: Action) -> None:
+    pool = pool_of("one")
+    refuse(pool, "one", Action.PARK_TOKEN)
+    assert refuse(pool, "one", action)
+    assert isinstance(pool.lease("search", now=0.0, today=NOON + timedelta(days=3)), Exhausted)
+
+
+def test_a_parked_token_comes_back_at_midnight_in_beijing() -> None:
+    pool = pool_of("one")
+    refuse(pool, "one", Action.PARK_TOKEN)
+    assert ask(pool, today=MIDNIGHT - timedelta(microseconds=1)) is None
+    assert states(pool) == {"one": TokenState.PARKED}
+    assert ask(pool, today=MIDNIGHT) == "one"
+    assert states(pool) == {"one": TokenState.ACTIVE}
+
+
+def test_a_straggler_after_midnight_does_not_cost_another_day() -> None:
+    pool = pool_of("one")
+    refuse(pool, "one", Action.PARK_TOKEN, today=MIDNIGHT - timedelta(seconds=2))
+    assert not refuse(pool, "one", Action.PARK_TOKEN, today=MIDNIGHT + timedelta(seconds=2))
+    assert ask(pool, today=MIDNIGHT + timedelta(seconds=3)) == "one"
+
+
+def test_a_token_can_be_parked_day_after_day() -> None:
+    pool = pool_of("one")
+    for day in range(3):
+        today = NOON + timedelta(days=day)
+        assert ask(pool, now=day * 86400.0, today=today) == "one"
+        assert refuse(pool, "one", Action.PARK_TOKEN, today=today)
+        assert ask(pool, now=day * 86400.0 + 60, today=today) is None
+
+
+@pytest.mark.parametrize(
+    ("now", "then"),
+    [
+        (datetime(2026, 3, 8, 15, 59, 59, tzinfo=UTC), datetime(2026, 3, 8, 16, tzinfo=UTC)),
+        (datetime(2026, 3, 8, 16, 0, 0, tzinfo=UTC), datetime(2026, 3, 9, 16, tzinfo=UTC)),
+        (datetime(2026, 3, 8, 23, 59, tzinfo=UTC), datetime(2026, 3, 9, 16, tzinfo=UTC)),
+        (datetime(2026, 3, 9, 0, 0, tzinfo=UTC), datetime(2026, 3, 9, 16, tzinfo=UTC)),
+        (datetime(2026, 12, 31, 16, 0, tzinfo=UTC), datetime(2027, 1, 1, 16, tzinfo=UTC)),
+        (datetime(2028, 2, 28, 17, 0, tzinfo=UTC), datetime(2028, 2, 29, 16, tzinfo=UTC)),
+    ],
+)
+def test_the_quota_day_ends_at_midnight_in_beijing(now: datetime, then: datetime) -> None:
+    assert next_quota_day(now) == then
+
+
+@given(st.integers(0, 4_000_000_000), st.timezones())
+def test_the_next_quota_day_is_ahead_and_less_than_a_day_away(seconds: int, zone: tzinfo) -> None:
+    now = datetime.fromtimestamp(seconds, zone)
+    then = next_quota_day(now)
+    assert timedelta(0) < then - now.astimezone(UTC) <= timedelta(days=1)
+    assert (then.astimezone(UTC).hour, then.minute, then.second) == (16, 0, 0)
+
+
+def test_the_tokens_of_an_account_go_together_when_it_is_empty() -> None:
+    pool = pool_of("mine:one,mine:two,yours:three,four")
+    assert refuse(pool, "one", Action.DRAIN_ACCOUNT)
+    assert states(pool) == {
+        "one": TokenState.DRAINED,
+        "two": TokenState.DRAINED,
+        "three": TokenState.ACTIVE,
+        "four": TokenState.ACTIVE,
+    }
+    assert not refuse(pool, "two", Action.DRAIN_ACCOUNT)
+    assert {ask(pool, now=float(step)) for step in range(10)} <= {"three", "four"}
+
+
+def test_the_spend_limit_of_a_token_is_its_own() -> None:
+    pool = pool_of("mine:one,mine:two")
+    refuse(pool, "one", Action.SPEND_TOKEN)
+    assert states(pool) == {"one": TokenState.SPENT, "two": TokenState.ACTIVE}
+
+
+def test_a_straggler_of_a_spent_token_tells_of_the_account_all_the_same() -> None:
+    pool = pool_of("mine:one,mine:two")
+    refuse(pool, "one", Action.SPEND_TOKEN)
+    assert refuse(pool, "one", Action.DRAIN_ACCOUNT)
+    assert states(pool) == {"one": TokenState.SPENT, "two": TokenState.DRAINED}
+
+
+def test_a_denied_endpoint_is_closed_to_that_token_only() -> None:
+    pool = pool_of("one,two")
+    assert refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    assert not refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    assert refuse(pool, "one", Action.DENY_ENDPOINT, "base_info")
+    assert {ask(pool, "rec_videos", now=float(step)) for step in range(5)} == {"two"}
+    assert ask(pool, "search", now=100.0) == "one"
+
+
+def test_an_endpoint_that_is_closed_to_all_does_not_end_the_crawl() -> None:
+    pool = pool_of("one,two")
+    refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    refuse(pool, "two", Action.DENY_ENDPOINT, "rec_videos")
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Exhausted(None)
+    assert isinstance(pool.lease("search", now=0.0, today=NOON), Lease)
+
+
+def test_an_endpoint_is_not_given_up_while_a_token_for_it_is_only_slow() -> None:
+    pool = pool_of("one,two")
+    refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    pool.limited(alias_of(pool, "two"), now=0.0, sent_at=0.0, retry_after=30.0)
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Wait(30.0)
+
+
+@pytest.mark.parametrize(
+    ("actions", "reason"),
+    [
+        ([Action.RETIRE_TOKEN, Action.RETIRE_TOKEN], "no_valid_token"),
+        ([Action.RETIRE_TOKEN, Action.PARK_TOKEN], "quota_exhausted"),
+        ([Action.PARK_TOKEN, Action.DRAIN_ACCOUNT], "quota_exhausted"),
+        ([Action.RETIRE_TOKEN, Action.DRAIN_ACCOUNT], "insufficient_balance"),
+        ([Action.SPEND_TOKEN, Action.RETIRE_TOKEN], "insufficient_balance"),
+        ([Action.SPEND_TOKEN, Action.DRAIN_ACCOUNT], "insufficient_balance"),
+    ],
+)
+def test_the_close_reason_is_the_most_hopeful_one(actions: list[Action], reason: str) -> None:
+    pool = pool_of("one,two")
+    for secret, action in zip(("one", "two"), actions, strict=True):
+        refuse(pool, secret, action)
+    assert pool.lease("search", now=0.0, today=NOON) == Exhausted(reason)
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), st.sampled_from([*REFUSALS, Action.DENY_ENDPOINT])))
+)
+def test_a_pool_never_hands_out_a_token_that_is_out(events: list[tuple[str, Action]]) -> None:
+    pool = pool_of("mine:one,mine:two,three")
+    for step, (secret, action) in enumerate(events):
+        refuse(pool, secret, action)
+        asked = ask(pool, now=float(step))
+        allowed = {token.secret for token in pool if token.state is TokenState.ACTIVE and "search" not in token.denied}
+        assert asked in allowed or (asked is None and not allowed)

@@ -1,0 +1,24 @@
+"""How long to wait before a question is asked again: exponential, with jitter, capped."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Backoff:
+    """Delays in seconds: `base` before the second attempt, doubling to `cap`, each drawn from its upper half.
+
+    The jitter keeps what failed together from coming back together; the lower bound keeps the pause a pause.
+    """
+
+    base: float
+    cap: float
+    random: random.Random = field(default_factory=random.Random)
+
+    def delay(self, attempts: int) -> float:
+        """Return the pause after `attempts` (1 or more) failed attempts."""
+        # 2.0 ** 1024 overflows; the cap is reached long before.
+        longest = min(self.cap, self.base * 2.0 ** min(attempts - 1, 60))
+        return longest * self.random.uniform(0.5, 1.0)

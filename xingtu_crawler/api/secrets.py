@@ -1,0 +1,87 @@
+"""Keeping the token out of sight: the spellings in which it can show up, and how they are blotted out.
+
+The first line of defence is that the token is only ever in the URL that goes over the wire, and in no request or
+response that anyone sees; this is the second.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import html
+import re
+from collections.abc import Iterable
+
+MASK = "***"
+_PARAMETER = re.compile(r"(\btoken=)[^&#\s\"'<>\\]+", re.IGNORECASE)
+_UNCHANGED = re.compile("[A-Za-z0-9]+")
+_SALT = b"xingtu-crawler token fingerprint"
+
+
+def fingerprint(token: str) -> str:
+    """Return the name by which logs and `runs` call a token: salted, short, the same in every run."""
+    return "token-" + hashlib.blake2b(token.encode(), key=_SALT, digest_size=4).hexdigest()
+
+
+def spellings(token: str) -> str:
+    """Return a regular expression for every way in which a token can come back.
+
+    Each character may be as it is, or escaped for URLs (also more than once: a URL in a URL), JSON, HTML or a
+    Python literal; a text may mix them, and servers differ in what they escape and in upper or lower case.
+    """
+    return "".join(map(_character, token))
+
+
+def _character(character: str) -> str:
+    plain = re.escape(character)
+    if _UNCHANGED.fullmatch(character):
+        return plain
+    # An environment variable that is not UTF-8 has halves of surrogate pairs in it: no token, but to be hidden too.
+    encoded = character.encode(errors="surrogatepass")
+    octets = [_hexadecimal(octet, 2) for octet in encoded]
+    utf16 = character.encode("utf-16-be", errors="surrogatepass")
+    units = [_hexadecimal(int.from_bytes(utf16[at : at + 2], "big"), 4) for at in range(0, len(utf16), 2)]
+    number = ord(character)
+    ways = [
+        "".join(f"%(?:25)*{octet}" for octet in octets),
+        "".join(rf"\\+u{unit}" for unit in units),
+        "".join(rf"\\+x{octet}" for octet in octets),
+        rf"\\+(?:U{_hexadecimal(number, 8)}|x{_hexadecimal(number, 2)})",
+        rf"&#(?:0*{number}|[xX]0*{_hexadecimal(number, 1)});",
+        re.escape(html.escape(character)),
+        re.escape(encoded.decode("latin-1")),  # read in the wrong encoding
+        rf"\\*{plain}",
+        *([r"\+"] if character == " " else []),
+    ]
+    return f"(?:{'|'.join(ways)})"
+
+
+def _hexadecimal(number: int, digits: int) -> str:
+    return "".join(f"[{digit}{digit.upper()}]" if digit.isalpha() else digit for digit in f"{number:0{digits}x}")
+
+
+class Redactor:
+    """Replaces every spelling of the given tokens, and the value of anything that reads `token=`, by `***`."""
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        # Letters and digits are never escaped: a text without the longest run of them needs no closer look. The
+        # longest token first, so that no part of it is left where it contains another.
+        ordered = sorted(set(tokens), key=len, reverse=True)
+        signs = [max(_UNCHANGED.findall(token), key=len, default="") for token in ordered]
+        patterns = [spellings(token) for token in ordered]
+        self._texts = [(sign, re.compile(each)) for sign, each in zip(signs, patterns, strict=True)]
+        encoded = [each.encode(errors="surrogatepass") for each in patterns]
+        self._bodies = [(sign.encode(), re.compile(each)) for sign, each in zip(signs, encoded, strict=True)]
+
+    def text(self, text: str) -> str:
+        """Return `text` without any token in it."""
+        for sign, spelling in self._texts:
+            if sign in text:
+                text = spelling.sub(MASK, text)
+        return _PARAMETER.sub(rf"\1{MASK}", text)
+
+    def body(self, body: bytes) -> bytes:
+        """Return a response body without any of the tokens; what merely looks like one is left as it came."""
+        for sign, spelling in self._bodies:
+            if sign in body:
+                body = spelling.sub(MASK.encode(), body)
+        return body
