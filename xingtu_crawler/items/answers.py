@@ -1,0 +1,66 @@
+"""What flows from spiders to pipelines: answers as they came, and questions that got none.
+
+The raw body travels with an answer until it is stored, so that nothing that was paid for can be lost on the way.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from xingtu_crawler.api.envelope import Envelope
+
+
+@dataclass(slots=True)
+class DetailAnswer:
+    """One author's details from one endpoint on one platform."""
+
+    endpoint: str
+    star_id: str
+    platform: str
+    envelope: Envelope = field(repr=False)
+    body: bytes = field(repr=False)
+    fetched_at: datetime
+    had_failed: bool = False
+    """Whether `failures` held an entry for this question when it was asked."""
+
+    def __str__(self) -> str:
+        return f"{self.endpoint} of {self.star_id} ({self.platform})"
+
+
+@dataclass(slots=True)
+class SearchAnswer:
+    """One page of a sweep."""
+
+    sweep: str
+    page: int
+    envelope: Envelope = field(repr=False)
+    body: bytes = field(repr=False)
+    fetched_at: datetime
+
+    def __str__(self) -> str:
+        return f"page {self.page} of sweep {self.sweep}"
+
+
+@dataclass(slots=True)
+class FailedQuestion:
+    """A question without a usable answer; `star_id` and `platform`, or `sweep` and `page`, say which."""
+
+    endpoint: str
+    code: int | None
+    reason: str
+    message: str
+    request_id: str | None
+    attempts: int
+    terminal: bool
+    failed_at: datetime
+    star_id: str | None = None
+    platform: str | None = None
+    sweep: str | None = None
+    page: int | None = None
+    body: bytes | None = field(default=None, repr=False)
+    """The last body that came, where one came that could not be read."""
+
+    def __str__(self) -> str:
+        what = f"page {self.page}" if self.page is not None else f"{self.star_id} ({self.platform})"
+        return f"{self.endpoint} of {what}: {self.reason}"

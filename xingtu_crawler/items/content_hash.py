@@ -1,0 +1,106 @@
+"""The hash of what a document says: two answers that mean the same hash the same. It knows no MongoDB.
+
+Time is what it costs: every answer is hashed, so the volatile paths are compiled once.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from functools import cache
+from hashlib import blake2b
+from typing import Any, TypeAlias
+
+_VIDEO_IMAGES = (
+    "head_image_uri",
+    "head_image_uris",
+    "head_image_url_signed",
+    "item_animated_cover",
+    "item_cover",
+    "url",
+)
+_REC_LISTS = ("masterpiece_videos", "newest_videos", "order_hot_videos", "personal_hot_videos")
+
+VOLATILE: dict[str, frozenset[str]] = {
+    "base_info": frozenset(
+        {
+            "avatar_uri",  # signed anew at every call
+            "base64_qrcode",  # a picture of the same address
+            "base_resp",  # about the call, not the author
+            "mcn_logo",  # an image URL, signed as avatars are
+            "modify_time",  # moves without any field changing
+            "qrcode_url",  # signed
+        }
+    ),
+    "marketing_info": frozenset({"base_resp"}),
+    "rec_videos": frozenset(
+        {"base_resp", *(f"{videos}[].{name}" for videos in _REC_LISTS for name in _VIDEO_IMAGES)}  # signed URLs
+    ),
+    "search": frozenset(
+        {
+            "attribute_datas.avatar_uri",  # signed anew at every call
+            "attribute_datas.last_10_items[].cover",  # signed URLs
+            "attribute_datas.last_10_items[].item_cover",
+            "attribute_datas.last_10_items[].item_url",
+            "attribute_datas.last_10_items[].url",
+            "extra_data",  # how this search came upon the author
+        }
+    ),
+    "video_distribution": frozenset({"base_resp"}),
+}
+"""Per endpoint, the paths of `data` that change without meaning, left out of the hash (`[]`: any element of a list)."""
+
+_Tree: TypeAlias = "dict[str, _Tree | None]"
+_EMPTY: _Tree = {}
+
+
+def content_hash(endpoint: str, data: dict[str, Any]) -> str:
+    """Return 32 hex digits over `data` of `parse`, whatever the order of its keys.
+
+    A field that is null counts as absent, so that a field a later model adds changes no hash. A datetime counts as its
+    moment, a naive one as UTC.
+    """
+    return blake2b(_canonical(_prune(data, _volatile(endpoint))).encode(), digest_size=16).hexdigest()
+
+
+def _prune(value: Any, volatile: _Tree) -> Any:
+    """Return `value` without null fields and without what `volatile` leads to (None: this path ends here)."""
+    if isinstance(value, dict):
+        kept = {}
+        for key, inner in value.items():
+            if inner is None:
+                continue
+            below = volatile.get(key, _EMPTY)
+            if below is not None:
+                kept[key] = _prune(inner, below) if isinstance(inner, dict | list) else inner
+        return kept
+    below = volatile.get("[]") or _EMPTY
+    return [_prune(inner, below) if isinstance(inner, dict | list) else inner for inner in value]
+
+
+def _moment(value: object) -> list[object]:
+    if not isinstance(value, datetime):
+        raise TypeError(f"a document cannot hold {type(value).__name__}")
+    return ["datetime", (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()]
+
+
+_canonical = json.JSONEncoder(sort_keys=True, check_circular=False, separators=(",", ":"), default=_moment).encode
+
+
+@cache
+def _volatile(endpoint: str) -> _Tree:
+    return _compile(VOLATILE.get(endpoint, ()))
+
+
+def _compile(paths: Iterable[str]) -> _Tree:
+    tree: _Tree = {}
+    for path in paths:
+        *parents, last = path.replace("[]", ".[]").split(".")
+        node = tree
+        for parent in parents:
+            below = node.setdefault(parent, {})
+            assert below is not None, f"{path} lies within another volatile path"
+            node = below
+        node[last] = None
+    return tree

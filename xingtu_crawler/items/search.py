@@ -1,0 +1,94 @@
+"""The model of "Author Search (V1)": one element of `authors`. It knows its fields and where an author's id stands."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from xingtu_crawler.exceptions import IdentityError
+from xingtu_crawler.items.attributes import AuthorAttributes
+from xingtu_crawler.items.fields import AnyList, AnyObject, Bool, Float, Id, Int, Text, TextList, Time, about
+from xingtu_crawler.items.marketing_info import PriceExtraInfo
+from xingtu_crawler.items.payload import Part, Payload, require_id
+
+
+class DemanderBehavior(Part):
+    """What the account behind the token did with this author."""
+
+    added_author_list: Bool = about("Whether the author is on one of the account's lists, by its name.")
+    cooperated: Bool = about("Whether the account worked with the author, by its name.")
+    viewd_author_page: Bool = about("Whether the account viewed the author's page, by its name (spelt so).")
+
+
+class SearchExtraData(Part):
+    """How the search came upon the author; it differs from call to call."""
+
+    content_query_from_word: Text = about("Meaning not documented by the provider; empty in every answer seen.")
+    content_query_score: Float = about("Score of a content search; scale not documented by the provider.")
+    debug_info: Text = about("Meaning not documented by the provider; empty in every answer seen.")
+    demander_behavior: DemanderBehavior | None = about("What the account behind the token did with this author.")
+    recall_from: TextList = about("Codes of the recall channels; codes not documented by the provider.")
+    recall_return_infos: AnyObject = about("Shape not documented by the provider, stored as it came.")
+    recommend_types: AnyList = about("Shape not documented by the provider, stored as it came.")
+
+
+class SearchItem(Part):
+    """A video shown beside the author in the search."""
+
+    item_id: Id = about("Douyin id of the video.")
+    video_tag: Int = about("Code of why the video is shown; codes not documented by the provider.")
+    vv: Int = about("Plays (video views), a raw count.")
+
+
+class TaskPrice(Part):
+    """One price of a kind of task."""
+
+    desc: Text = about("Name of the product, in Chinese; in newer answers only.")
+    end_time: Time = about("End of the price's validity. Unix seconds -> UTC datetime; 2038-01-01 means open-ended.")
+    platform_source: Int = about("Code of the platform; codes not documented by the provider.")
+    price: Int = about("Price, yuan.")
+    price_extra_info: PriceExtraInfo | None = about("Additions of newer answers; empty in older ones.")
+    start_time: Time = about("Start of the price's validity. Unix seconds -> UTC datetime.")
+    task_category: Int = about("Code of the kind of task; 103 is a placeholder. Codes not documented by the provider.")
+    video_type: Int = about("Code of the product; see `price_info[].video_type` of `author_marketing_info`.")
+    video_type_status: Int = about("Code; meaning not documented by the provider.")
+
+
+class TaskInfo(Part):
+    """A kind of task that the author offers."""
+
+    online_status: Int = about("Code; meaning not documented by the provider.")
+    platform_source: Int = about("Code of the platform; codes not documented by the provider.")
+    price_infos: list[TaskPrice | None] | None = about("Prices of this kind of task.")
+    task_category: Int = about("Code of the kind of task; 103 is a placeholder. Codes not documented by the provider.")
+    task_status: Int = about("Code; meaning not documented by the provider.")
+
+
+class SearchAuthor(Payload, endpoint="search"):
+    """An author as the search shows it."""
+
+    attribute_datas: AuthorAttributes | None = about("The author's figures. All values come as text.")
+    extra_data: SearchExtraData | None = about("How the search came upon the author; differs from call to call.")
+    items: list[SearchItem | None] | None = about("Videos shown beside the author.")
+    star_id: Id = about("Xingtu id of the author; the argument `oAuthorId` of the detail endpoints.")
+    task_infos: list[TaskInfo | None] | None = about("Kinds of task the author offers, with prices.")
+
+    @classmethod
+    def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
+        """Raise `IdentityError` unless `star_id` is digits, and the attributes' `id` is the same where there is one."""
+        found = star_id_of(payload)
+        if found is None:
+            raise IdentityError("star_id is missing or not a number")
+        require_id("star_id", found, star_id)
+        attributes = payload.get("attribute_datas")
+        own = attributes.get("id") if isinstance(attributes, dict) else None
+        if own is not None and own != "":
+            require_id("attribute_datas.id", own, found)
+
+
+def star_id_of(element: object) -> str | None:
+    """Return the author's id of one element of a search answer's `authors`, or None where it has no valid one."""
+    raw = element.get("star_id") if isinstance(element, dict) else None
+    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**20:
+        return str(raw)
+    is_id = isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) <= 20 and raw.strip("0")
+    return raw if is_id else None

@@ -1,0 +1,56 @@
+"""From answers to typed payloads: lenient with every field, strict about whose answer it is."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+
+from xingtu_crawler.exceptions import IdentityError
+from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
+from xingtu_crawler.items.page import SearchPage, parse_page, star_id_of
+from xingtu_crawler.items.parsing import Parsed, parse
+
+
+@dataclass(slots=True)
+class ValidDetail:
+    """A detail answer and its typed payload."""
+
+    answer: DetailAnswer
+    parsed: Parsed = field(repr=False)
+
+    def __str__(self) -> str:
+        return str(self.answer)
+
+
+@dataclass(slots=True)
+class ValidPage:
+    """A search page, the typed record of each author on it by rank (from 1), and what is no author's record."""
+
+    answer: SearchAnswer
+    page: SearchPage = field(repr=False)
+    authors: dict[int, tuple[str, Parsed]] = field(repr=False, default_factory=dict)
+    misfits: dict[int, tuple[str, bytes]] = field(repr=False, default_factory=dict)
+    """By rank: why it is none, and the element as JSON."""
+
+    def __str__(self) -> str:
+        return str(self.answer)
+
+
+def validate_detail(answer: DetailAnswer) -> ValidDetail:
+    """Type the payload of a detail answer; raise `IdentityError` where it is not the answer to its question."""
+    return ValidDetail(answer, parse(answer.endpoint, answer.envelope.data, star_id=answer.star_id))
+
+
+def validate_page(answer: SearchAnswer) -> ValidPage:
+    """Type the records on a search page; raise `IdentityError` where it is not a search page."""
+    valid = ValidPage(answer, parse_page(answer.envelope.data))
+    for rank, element in enumerate(valid.page.authors, start=1):
+        star_id = star_id_of(element)
+        try:
+            parsed = parse("search", element, star_id=star_id)
+        except IdentityError as error:
+            valid.misfits[rank] = (str(error), json.dumps(element).encode())
+            continue
+        assert star_id is not None  # parse refuses an author without one
+        valid.authors[rank] = (star_id, parsed)
+    return valid

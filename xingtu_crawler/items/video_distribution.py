@@ -1,0 +1,21 @@
+"""The model of "Author Video Distribution (V1)": what an author's videos are about. It knows its fields only."""
+
+from __future__ import annotations
+
+from xingtu_crawler.items.fields import Float, Int, Text, about
+from xingtu_crawler.items.payload import BaseResp, Part, Payload
+
+
+class ContentShare(Part):
+    """One kind of content."""
+
+    cnt: Int = about("Videos of this kind, a raw count. Period not documented by the provider.")
+    name: Text = about("Kind of content, in Chinese.")
+    proportion: Float = about("Share of the author's videos, a ratio 0-1, rounded; the sum may differ from 1.")
+
+
+class VideoDistribution(Payload, endpoint="video_distribution"):
+    """How an author's videos divide into kinds of content."""
+
+    base_resp: BaseResp | None = about("Inner status of the answer.")
+    video_content_distribution: list[ContentShare | None] | None = about("Kinds of content; may be empty.")
