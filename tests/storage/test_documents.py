@@ -1,0 +1,538 @@
+"""What the writes do to documents that are there already: replaced by newer answers only, and never twice."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.api.envelope import Envelope
+from xingtu_crawler.items import SCHEMA_VERSION, Parsed
+from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.videos import FIELDS, VideoFact
+from xingtu_crawler.storage import documents
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.writer import BulkWriter, Write
+
+Database = AsyncDatabase[dict[str, Any]]
+
+STAR_ID = "7000000000000000001"
+ENVELOPE = Envelope(0, "success", None, "2026-03-08T09:30:00Z", "r-1", 0)
+
+
+def at(minute: float) -> datetime:
+    return datetime(2026, 3, 8, 12, tzinfo=UTC) + timedelta(minutes=minute)
+
+
+def detail(
+    data: Mapping[str, Any],
+    minute: float,
+    *,
+    star_id: str = STAR_ID,
+    unparsed: dict[str, dict[str, Any]] | None = None,
+    unknown: list[str] | None = None,
+) -> Write:
+    parsed = Parsed(dict(data), unparsed or {}, unknown or [])
+    crawl = documents.provenance("base_info", ENVELOPE, parsed, run_id=f"run-{minute}", fetched_at=at(minute))
+    return documents.detail("author_base_info", star_id, "SHORT_VIDEO", parsed, crawl)
+
+
+def author(data: Mapping[str, Any], minute: float) -> Write:
+    parsed = Parsed(dict(data), {}, [])
+    crawl = documents.provenance("search", ENVELOPE, parsed, run_id=f"run-{minute}", fetched_at=at(minute))
+    return documents.author(STAR_ID, parsed, crawl)
+
+
+def fact(source: str, known: Mapping[str, Any], star_id: str = STAR_ID) -> VideoFact:
+    return VideoFact("v1", star_id, (source,), {**dict.fromkeys(FIELDS), **known})
+
+
+def video(minute: float, source: str = "rec_videos.newest_videos", star_id: str = STAR_ID, **known: Any) -> Write:
+    one = fact(source, known, star_id)
+    return documents.video(one, documents.said(one, at(minute)), run_id=f"run-{minute}")
+
+
+Told = tuple[int, str, dict[str, Any], str]
+"""The minute, the list, what is known, and whose video it is."""
+OTHER = "7000000000000000002"
+
+
+def remembering(told: list[Told]) -> list[Write]:
+    """Return the writes of one run, which remembers what it has written."""
+    writes: list[Write] = []
+    before: documents.VideoSaid | None = None
+    for minute, source, known, star_id in told:
+        one = fact(source, known, star_id)
+        says = documents.said(one, at(minute))
+        writes.append(documents.video(one, says, run_id=f"run-{minute}", before=before))
+        before = says if before is None else before.then(says)
+    return writes
+
+
+async def forgotten(mongo_db: Database) -> dict[str, Any]:
+    """Return the one video that there is, and remove it."""
+    document = await only(mongo_db, "videos")
+    await mongo_db.videos.delete_many({})
+    document["crawl"]["sources"].sort()
+    return document
+
+
+def failed(minute: float, **changes: Any) -> FailedQuestion:
+    known: dict[str, Any] = {
+        "endpoint": "base_info",
+        "code": 301,
+        "reason": "collection failed, please retry",
+        "message": "失败",
+        "request_id": "r-9",
+        "attempts": 8,
+        "terminal": False,
+        "failed_at": at(minute),
+        "star_id": STAR_ID,
+        "platform": "SHORT_VIDEO",
+    }
+    return FailedQuestion(**{**known, **changes})
+
+
+@pytest.fixture
+def writer(mongo_db: Database) -> BulkWriter:
+    return BulkWriter(mongo_db, Patience(5))
+
+
+async def only(database: Database, collection: str = "author_base_info") -> dict[str, Any]:
+    (document,) = await database[collection].find().to_list()
+    return document
+
+
+async def write(writer: BulkWriter, *writes: Write) -> None:
+    for each in writes:
+        assert await writer.write([each]) == []
+
+
+async def test_a_new_document_has_its_identity_its_data_and_its_provenance(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await write(writer, detail({"nick_name": "a"}, 0, unparsed={"age": {"raw": "x", "error": "no"}}, unknown=["new"]))
+    document = await only(mongo_db)
+    assert document["_id"] == f"{STAR_ID}:SHORT_VIDEO" == documents.detail_id(STAR_ID, "SHORT_VIDEO")
+    assert (document["star_id"], document["platform"]) == (STAR_ID, "SHORT_VIDEO")
+    assert document["data"] == {"nick_name": "a"}
+    crawl = document["crawl"]
+    assert len(crawl.pop("content_hash")) == 32
+    # What history keeps for itself is tested with it.
+    assert {name: crawl[name] for name in crawl if name not in {"spell", "observations"}} == {
+        "run_id": "run-0",
+        "endpoint": "base_info",
+        "code": 0,
+        "request_id": "r-1",
+        "record_time": "2026-03-08T09:30:00Z",
+        "fetched_at": at(0),
+        "first_seen_at": at(0),
+        "changed_at": at(0),
+        "schema_version": SCHEMA_VERSION,
+        "unparsed": {"age": {"raw": "x", "error": "no"}},
+        "unknown_fields": ["new"],
+    }
+
+
+async def test_an_author_is_known_by_the_star_id_alone(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, author({"attribute_datas": {}}, 0))
+    document = await only(mongo_db, "authors")
+    assert (document["_id"], document["star_id"]) == (STAR_ID, STAR_ID)
+    assert document["crawl"]["endpoint"] == "search"
+    assert "unparsed" not in document["crawl"]
+    assert "platform" not in document
+
+
+async def test_a_newer_answer_replaces_everything_but_when_it_was_first_seen(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    before = {"nick_name": "a", "gone": 1, "nested": {"gone": 1, "kept": 1}}
+    await write(writer, detail(before, 0, unparsed={"gone": {"raw": 1, "error": "x"}}, unknown=["gone"]))
+    await write(writer, detail({"nick_name": "b", "nested": {"kept": 2}}, 5))
+    document = await only(mongo_db)
+    assert document["data"] == {"nick_name": "b", "nested": {"kept": 2}}
+    crawl = document["crawl"]
+    assert "unparsed" not in crawl
+    assert "unknown_fields" not in crawl
+    assert crawl["run_id"] == "run-5"
+    assert (crawl["first_seen_at"], crawl["changed_at"], crawl["fetched_at"]) == (at(0), at(5), at(5))
+
+
+async def test_changed_at_moves_only_with_the_content(writer: BulkWriter, mongo_db: Database) -> None:
+    moments = []
+    for minute, name in enumerate(["a", "a", "b", "b", "a"]):
+        # The address of the picture is signed anew at every call: no change.
+        await write(writer, detail({"nick_name": name, "avatar_uri": f"https://example.com/{minute}"}, minute))
+        crawl = (await only(mongo_db))["crawl"]
+        moments.append((crawl["changed_at"], crawl["fetched_at"]))
+    assert moments == [(at(0), at(0)), (at(0), at(1)), (at(2), at(2)), (at(2), at(3)), (at(4), at(4))]
+    assert (await only(mongo_db))["data"]["avatar_uri"] == "https://example.com/4"
+
+
+async def test_the_same_write_twice_is_once(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, detail({"a": 1}, 0), detail({"a": 2}, 1))
+    before = await only(mongo_db)
+    await write(writer, detail({"a": 2}, 1), detail({"a": 2}, 1))
+    assert await only(mongo_db) == before
+
+
+async def test_a_newer_document_is_not_replaced_by_an_older_one(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, detail({"a": "newer"}, 5), detail({"a": "older"}, 3))
+    document = await only(mongo_db)
+    assert document["data"] == {"a": "newer"}
+    assert (document["crawl"]["fetched_at"], document["crawl"]["changed_at"]) == (at(5), at(5))
+
+
+async def test_a_millisecond_is_enough_to_be_newer(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, detail({"a": "newer"}, 0.001), detail({"a": "older"}, 0.001 - 0.001 / 60))
+    assert (await only(mongo_db))["data"] == {"a": "newer"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(4))))
+async def test_the_order_of_arrival_does_not_matter(
+    writer: BulkWriter, mongo_db: Database, order: tuple[int, ...]
+) -> None:
+    writes = [detail({"a": minute}, minute) for minute in range(4)]
+    # All at once: the order within one flush is MongoDB's to choose.
+    assert await writer.write([writes[number] for number in order]) == []
+    document = await only(mongo_db)
+    assert document["data"] == {"a": 3}
+    assert document["crawl"]["fetched_at"] == at(3)
+
+
+async def test_documents_of_other_authors_and_platforms_are_others(writer: BulkWriter, mongo_db: Database) -> None:
+    parsed = Parsed({"a": 1}, {}, [])
+    crawl = documents.provenance("base_info", ENVELOPE, parsed, run_id="r", fetched_at=at(0))
+    pairs = [("1", "SHORT_VIDEO"), ("1", "LIVE_STREAMING"), ("2", "SHORT_VIDEO")]
+    assert await writer.write([documents.detail("author_base_info", *pair, parsed, crawl) for pair in pairs]) == []
+    found = await mongo_db.author_base_info.find().to_list()
+    assert {(each["star_id"], each["platform"]) for each in found} == set(pairs)
+
+
+async def test_keys_and_values_with_dots_and_dollars_survive(writer: BulkWriter, mongo_db: Database) -> None:
+    data = {
+        "a.b": 1,
+        "$set": {"$inc": "$crawl.run_id"},
+        "text": "$data",
+        "list": [{"$literal": "$$ROOT", ".": None}],
+        "": {"": ""},
+    }
+    await write(writer, detail({"a": 0}, 0), detail(data, 1))
+    assert (await only(mongo_db))["data"] == data
+
+
+async def test_an_identity_is_never_an_expression(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, detail({"a": 1}, 0, star_id="$crawl.run_id"))
+    document = await only(mongo_db)
+    assert document["star_id"] == "$crawl.run_id"
+
+
+SCALARS = st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False) | st.text()
+KEYS = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=4) | st.sampled_from(
+    ["$set", "$$ROOT", "a.b", ".", "$", "$literal", ""]
+)
+PAYLOADS = st.dictionaries(
+    KEYS, st.recursive(SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(KEYS, inner, max_size=3))
+)
+
+
+@given(before=PAYLOADS, after=PAYLOADS)
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_any_payload_replaces_any_other(
+    writer: BulkWriter, mongo_db: Database, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    await mongo_db.author_base_info.delete_many({})
+    await write(writer, detail(before, 0), detail(after, 1))
+    assert (await only(mongo_db))["data"] == after
+
+
+async def test_a_video_knows_what_any_answer_said_of_it(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(
+        writer,
+        video(0, "search.items", title="a", play=10, like=1),
+        video(1, play=20, created_at=at(-100)),
+        video(2, "search.items", like=5),
+    )
+    document = await only(mongo_db, "videos")
+    assert (document["_id"], document["item_id"], document["star_id"]) == ("v1", "v1", STAR_ID)
+    assert document["data"] == {
+        **dict.fromkeys(FIELDS),
+        "title": "a",
+        "play": 20,
+        "like": 5,
+        "created_at": at(-100),
+    }
+    crawl = document["crawl"]
+    assert set(crawl["sources"]) == {"search.items", "rec_videos.newest_videos"}
+    assert (crawl["first_seen_at"], crawl["fetched_at"], crawl["run_id"]) == (at(0), at(2), "run-2")
+
+
+async def test_a_video_has_every_field_from_its_first_moment(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, video(0, play=0, is_high_quality=False))
+    document = await only(mongo_db, "videos")
+    assert document["data"] == {**dict.fromkeys(FIELDS), "play": 0, "is_high_quality": False}
+
+
+async def test_a_video_of_which_nothing_is_known_is_dated_all_the_same(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, video(0))
+    crawl = (await only(mongo_db, "videos"))["crawl"]
+    assert (crawl["first_seen_at"], crawl["changed_at"], crawl["spell"], crawl["observations"]) == (at(0), at(0), 1, 1)
+
+
+async def test_an_older_answer_takes_nothing_from_a_video_and_fills_what_is_missing(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await write(writer, video(5, play=20), video(3, "search.items", play=10, title="a"))
+    document = await only(mongo_db, "videos")
+    assert (document["data"]["play"], document["data"]["title"]) == (20, "a")
+    assert document["crawl"]["fetched_at"] == at(5)
+    assert set(document["crawl"]["sources"]) == {"search.items", "rec_videos.newest_videos"}
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_in_whatever_order_a_video_is_told_of_the_newest_wins_and_nothing_is_lost(
+    writer: BulkWriter, mongo_db: Database, order: tuple[int, ...]
+) -> None:
+    writes = [video(0, title="old", like=1), video(1, title="older", url="u"), video(2, title="new")]
+    assert await writer.write([writes[number] for number in order]) == []
+    data = (await only(mongo_db, "videos"))["data"]
+    assert (data["title"], data["like"], data["url"]) == ("new", 1, "u")
+
+
+async def test_changed_at_of_a_video_moves_only_with_what_it_says(writer: BulkWriter, mongo_db: Database) -> None:
+    moments = []
+    said: list[dict[str, Any]] = [
+        {"play": 1, "url": "a"},
+        {"play": 1, "url": "b"},
+        {"play": 2},
+        {"play": 2, "title": "x"},
+        {"title": "x"},
+    ]
+    for minute, known in enumerate(said):
+        await write(writer, video(minute, **known))
+        moments.append((await only(mongo_db, "videos"))["crawl"]["changed_at"])
+    assert moments == [at(0), at(0), at(2), at(3), at(3)]
+
+
+async def test_what_is_said_of_a_video_again_is_a_small_update(writer: BulkWriter, mongo_db: Database) -> None:
+    told: list[Told] = [
+        (0, "search.items", {"title": "a", "play": 10}, STAR_ID),
+        (1, "rec_videos.newest_videos", {"play": 10, "url": "u"}, STAR_ID),
+    ]
+    first, second = remembering(told)
+    assert first.again is None
+    assert second.new is None
+    assert second.again is not None
+    await write(writer, first, second, second)  # once more, as where the acknowledgement was lost
+    document = await only(mongo_db, "videos")
+    crawl = document["crawl"]
+    assert (document["data"]["title"], document["data"]["url"]) == ("a", "u")
+    assert (crawl["fetched_at"], crawl["changed_at"], crawl["run_id"]) == (at(1), at(0), "run-1")
+    assert (crawl["observations"], crawl["spell"]) == (2, 1)
+    assert set(crawl["sources"]) == {"search.items", "rec_videos.newest_videos"}
+
+
+async def test_another_crawl_may_have_changed_what_is_remembered_of_a_video(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    told: list[Told] = [(0, "search.items", {"play": 10}, STAR_ID), (2, "search.items", {"play": 10}, STAR_ID)]
+    first, second = remembering(told)
+    await write(writer, first, video(1, play=11), second)
+    crawl = (await only(mongo_db, "videos"))["crawl"]
+    assert (crawl["spell"], crawl["changed_at"], crawl["observations"]) == (3, at(2), 1)
+    await mongo_db.videos.delete_many({})
+    await write(writer, second)
+    assert (await only(mongo_db, "videos"))["data"]["play"] == 10
+
+
+async def test_a_small_update_that_misses_takes_no_other_down(writer: BulkWriter, mongo_db: Database) -> None:
+    gone = remembering([(minute, "search.items", {"play": 1}, STAR_ID) for minute in (0, 1)])[1]
+    other = fact("search.items", {"play": 1})
+    others = [
+        documents.video(replace(other, item_id=f"v{number}"), documents.said(other, at(0)), run_id="run")
+        for number in range(2, 30)
+    ]
+    assert await writer.write([*others, gone, *others]) == []
+    assert await mongo_db.videos.count_documents({}) == 29
+    assert await mongo_db.videos.count_documents({"crawl.observations": 1}) == 29
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    told=st.lists(
+        st.tuples(
+            st.integers(0, 5),
+            st.sampled_from(["search.items", "rec_videos.newest_videos"]),
+            st.fixed_dictionaries(
+                {},
+                optional={
+                    "title": st.sampled_from(["a", "b"]),
+                    "play": st.integers(0, 1),
+                    "duration_s": st.sampled_from([15.0, 33.333333333333336]),
+                    "url": st.sampled_from(["u", "v"]),
+                },
+            ),
+            st.sampled_from([STAR_ID, STAR_ID, OTHER]),
+        ),
+        min_size=1,
+        max_size=6,
+    )
+)
+@example(  # a late answer fills a gap, and the one that was known is repeated
+    told=[
+        (1, "search.items", {"play": 1}, STAR_ID),
+        (0, "search.items", {"title": "a"}, STAR_ID),
+        (2, "search.items", {"play": 1}, STAR_ID),
+    ]
+)
+@example(told=[(0, "search.items", {"play": 1}, STAR_ID), (1, "search.items", {"play": 1}, OTHER)])
+async def test_a_run_that_remembers_writes_the_same_as_one_that_does_not(
+    writer: BulkWriter, mongo_db: Database, told: list[Told]
+) -> None:
+    for each in remembering(told):
+        await write(writer, each)
+    remembered = await forgotten(mongo_db)
+    for minute, source, known, star_id in told:
+        await write(writer, video(minute, source, star_id, **known))
+    assert remembered == await forgotten(mongo_db)
+
+
+async def test_what_a_video_says_is_never_an_expression(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, video(0, title="$data.play", play=3), video(1, title="$$ROOT", url="$crawl"))
+    data = (await only(mongo_db, "videos"))["data"]
+    assert (data["title"], data["url"]) == ("$$ROOT", "$crawl")
+
+
+async def test_a_place_in_the_sampling_frame_is_kept_once(writer: BulkWriter, mongo_db: Database) -> None:
+    hit = documents.search_hit("q-run", 2, 7, STAR_ID, seen_at=at(0))
+    await write(writer, hit, hit)
+    assert await only(mongo_db, "search_hits") == {
+        "_id": "q-run:2:7",
+        "sweep": "q-run",
+        "page": 2,
+        "rank": 7,
+        "star_id": STAR_ID,
+        "seen_at": at(0),
+    }
+
+
+async def test_a_failure_says_why_since_when_and_whether_for_good(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, documents.failure(failed(0), run_id="run-0"))
+    await write(
+        writer,
+        documents.failure(failed(5, code=400, reason="invalid parameters", terminal=True, attempts=1), run_id="run-5"),
+    )
+    assert await only(mongo_db, "failures") == {
+        "_id": documents.failure_id("base_info", STAR_ID, "SHORT_VIDEO"),
+        "endpoint": "base_info",
+        "star_id": STAR_ID,
+        "platform": "SHORT_VIDEO",
+        "code": 400,
+        "reason": "invalid parameters",
+        "message": "失败",
+        "request_id": "r-9",
+        "attempts": 1,
+        "terminal": True,
+        "failed_at": at(5),
+        "first_failed_at": at(0),
+        "run_id": "run-5",
+    }
+
+
+async def test_a_page_that_failed_is_known_by_its_sweep(writer: BulkWriter, mongo_db: Database) -> None:
+    page = failed(0, endpoint="search", star_id=None, platform=None, sweep="q-run", page=3)
+    await write(writer, documents.failure(page, run_id="run-0"))
+    document = await only(mongo_db, "failures")
+    assert (document["_id"], document["sweep"], document["page"]) == ("search:q-run:3", "q-run", 3)
+    assert "star_id" not in document
+
+
+def quarantined(body: bytes, request: Mapping[str, Any], minute: float = 0) -> Write:
+    return documents.quarantine("why", body, request, run_id=f"run-{minute}", request_id="r-1", at=at(minute))
+
+
+async def test_quarantine_keeps_the_raw_body_and_the_question(writer: BulkWriter, mongo_db: Database) -> None:
+    request = {"endpoint": "base_info", "star_id": STAR_ID, "platform": "SHORT_VIDEO"}
+    await write(writer, quarantined(b"\xff\x00{", request))
+    document = await only(mongo_db, "quarantine")
+    del document["_id"]
+    assert document == {
+        "reason": "why",
+        "star_id": STAR_ID,
+        "request": request,
+        "body": b"\xff\x00{",
+        "request_id": "r-1",
+        "run_id": "run-0",
+        "quarantined_at": at(0),
+    }
+
+
+async def test_the_same_body_to_the_same_question_is_quarantined_once(writer: BulkWriter, mongo_db: Database) -> None:
+    one = {"endpoint": "base_info", "star_id": "1", "platform": "SHORT_VIDEO"}
+    same = dict(reversed(one.items()))
+    other = {**one, "star_id": "2"}
+    await write(
+        writer, quarantined(b"x", one), quarantined(b"x", same, 5), quarantined(b"y", one), quarantined(b"x", other)
+    )
+    found = await mongo_db.quarantine.find().to_list()
+    assert sorted((each["star_id"], each["body"]) for each in found) == [("1", b"x"), ("1", b"y"), ("2", b"x")]
+    assert {each["quarantined_at"] for each in found} == {at(0)}
+
+
+async def test_the_largest_body_that_can_come_fits_into_quarantine(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(writer, quarantined(bytes(15_000_000), {"endpoint": "base_info"}))
+    assert len((await only(mongo_db, "quarantine"))["body"]) == 15_000_000
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        detail({"$a.b": 1, "name": "名"}, 1, unparsed={"x": {"raw": "?", "error": "no"}}, unknown=["y"]),
+        author({"a": None}, 1),
+        video(1, title="片", play=7, duration_s=15.0, created_at=at(0), is_high_quality=True),
+        video(1, duration_s=15.25, like=0, url="https://example.com/v"),
+        video(1),
+    ],
+    ids=["detail", "author", "video", "video_with_a_fraction", "video_without_anything"],
+)
+async def test_a_new_document_is_what_the_upsert_comes_to(write: Write, mongo_db: Database) -> None:
+    await mongo_db[write.collection].bulk_write([write.operation() if callable(write.operation) else write.operation])
+    upserted = await only(mongo_db, write.collection)
+    assert write.new is not None
+    await mongo_db.inserted.insert_one(write.new)
+    assert await only(mongo_db, "inserted") == upserted
+
+
+def test_what_servers_write_differently_is_not_written_here() -> None:
+    assert video(1, duration_s=33.333333333333336).new is None
+    assert video(1, duration_s=12345678.5).new is None
+
+
+async def test_documents_are_inserted_where_most_are_new_and_replaced_where_they_are_not(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    for minute in (1, 2):
+        for first in (0, 40):
+            some = [detail({"n": minute}, minute, star_id=f"{n}") for n in range(first, first + 40)]
+            assert await writer.write(some) == []
+    found = await mongo_db.author_base_info.find().to_list()
+    assert len(found) == 80
+    assert {(each["data"]["n"], each["crawl"]["spell"], each["crawl"]["observations"]) for each in found} == {(2, 2, 1)}
+    assert all([spell["data"] for spell in each["history_pending"]] == [{"n": 1}] for each in found)
+
+
+async def test_an_inserted_document_is_not_replaced_by_an_older_one(writer: BulkWriter, mongo_db: Database) -> None:
+    assert await writer.write([detail({"n": n}, 1, star_id=f"{n}") for n in range(10)]) == []
+    # Of two answers about one that is new the newer one stands, whichever is inserted.
+    assert await writer.write([detail({"n": "new"}, 3, star_id="x"), detail({"n": "old"}, 2, star_id="x")]) == []
+    document = await mongo_db.author_base_info.find_one({"star_id": "x"})
+    assert document is not None
+    assert document["data"] == {"n": "new"}
+    assert [spell["data"] for spell in document["history_pending"]] == [{"n": "old"}]

@@ -1,0 +1,97 @@
+"""Runs: a record from the first moment on, also of those that never came to their end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.runs import HEARTBEAT_S, Runs
+from xingtu_crawler.storage.writer import BulkWriter
+
+Database = AsyncDatabase[dict[str, Any]]
+
+NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+def after(seconds: float) -> datetime:
+    return NOW + timedelta(seconds=seconds)
+
+
+@pytest.fixture
+def runs(mongo_db: Database) -> Runs:
+    patience = Patience(5)
+    return Runs(mongo_db, BulkWriter(mongo_db, patience), patience)
+
+
+async def states(database: Database) -> dict[str, str]:
+    return {run["_id"]: run["state"] async for run in database.runs.find()}
+
+
+async def test_a_run_is_recorded_from_its_start_to_its_end(runs: Runs, mongo_db: Database) -> None:
+    await runs.start("r", {"spider": "authors", "arguments": {"max_age": "1d"}}, started_at=NOW)
+    begun = {
+        "_id": "r",
+        "spider": "authors",
+        "arguments": {"max_age": "1d"},
+        "state": "running",
+        "started_at": NOW,
+        "updated_at": NOW,
+        "ended_at": None,
+        "close_reason": None,
+    }
+    assert await mongo_db.runs.find_one() == begun
+
+    await runs.update("r", {"calls": {"total": 5}, "seconds": 10.0}, at=after(10))
+    assert await mongo_db.runs.find_one() == {
+        **begun,
+        "calls": {"total": 5},
+        "seconds": 10.0,
+        "updated_at": after(10),
+    }
+
+    await runs.end("r", {"calls": {"total": 7}, "seconds": 15.0}, close_reason="finished", at=after(15))
+    assert await mongo_db.runs.find_one() == {
+        **begun,
+        "calls": {"total": 7},
+        "seconds": 15.0,
+        "state": "ended",
+        "updated_at": after(15),
+        "ended_at": after(15),
+        "close_reason": "finished",
+    }
+
+
+async def test_a_run_whose_start_was_lost_is_recorded_all_the_same(runs: Runs, mongo_db: Database) -> None:
+    await runs.end("r", {"seconds": 1.0}, close_reason="finished", at=NOW)
+    assert await states(mongo_db) == {"r": "ended"}
+
+
+async def test_runs_that_show_no_sign_of_life_have_crashed(runs: Runs, mongo_db: Database) -> None:
+    limit = 6 * HEARTBEAT_S
+    for name, seen_at in {"dead": -limit - 1, "barely": -limit, "alive": -1.0}.items():
+        await runs.start(name, {}, started_at=after(-3600))
+        await runs.update(name, {}, at=after(seen_at))
+    await runs.start("ended", {}, started_at=after(-3600))
+    await runs.end("ended", {}, close_reason="finished", at=after(-3000))
+    await runs.bury(now=NOW)
+    assert await states(mongo_db) == {"dead": "crashed", "barely": "running", "alive": "running", "ended": "ended"}
+
+
+async def test_a_run_that_was_taken_for_dead_can_still_end(runs: Runs, mongo_db: Database) -> None:
+    await runs.start("r", {}, started_at=after(-3600))
+    await runs.bury(now=NOW)
+    await runs.end("r", {}, close_reason="finished", at=after(1))
+    assert await states(mongo_db) == {"r": "ended"}
+
+
+async def test_the_oldest_run_that_has_not_ended_is_found(runs: Runs) -> None:
+    assert await runs.oldest_unended() is None
+    await runs.start("second", {}, started_at=after(-50))
+    await runs.start("first", {}, started_at=after(-100))
+    await runs.start("ended", {}, started_at=after(-200))
+    await runs.end("ended", {}, close_reason="finished", at=NOW)
+    assert await runs.oldest_unended() == after(-100)

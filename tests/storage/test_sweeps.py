@@ -1,0 +1,242 @@
+"""Sweeps: where a pass over a query goes on, whatever ended it."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.items.page import SearchPage
+from xingtu_crawler.storage import documents
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, Sweeps
+from xingtu_crawler.storage.writer import BulkWriter
+
+Database = AsyncDatabase[dict[str, Any]]
+
+NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+def page(number: int, *, authors: int = 20, total: int | None = 60, **meta: Any) -> SearchPage:
+    return SearchPage(number, 20, True, total, [{}] * authors, meta)
+
+
+@pytest.fixture
+def writer(mongo_db: Database) -> BulkWriter:
+    return BulkWriter(mongo_db, Patience(5))
+
+
+@pytest.fixture
+def sweeps(mongo_db: Database, writer: BulkWriter) -> Sweeps:
+    return Sweeps(mongo_db, writer, Patience(5))
+
+
+async def start(sweeps: Sweeps, sweep: str = "q-1", query_key: str = "q", started_at: datetime = NOW) -> None:
+    filters = {"keyword": "美食", "page.size": "$20"}
+    await sweeps.start(sweep, query_key=query_key, filters=filters, run_id="run-1", started_at=started_at)
+
+
+async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", **changes: Any) -> None:
+    await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW)
+
+
+async def goes_on(sweeps: Sweeps) -> tuple[str, int | None, tuple[int, ...], int | None]:
+    """Return with what the query `q` goes on: sweep, next page, holes, total count."""
+    found = await sweeps.find_open("q")
+    assert found is not None
+    return found.sweep, found.next_page, found.holes, found.total_count
+
+
+async def document(database: Database, sweep: str = "q-1") -> dict[str, Any]:
+    found = await database.sweeps.find_one({"_id": sweep})
+    assert found is not None
+    return found
+
+
+async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    assert await document(mongo_db) == {
+        "_id": "q-1",
+        "query_key": "q",
+        "filters": {"keyword": "美食", "page.size": "$20"},
+        "run_id": "run-1",
+        "state": "open",
+        "started_at": NOW,
+        "finished_at": None,
+        "stop_reason": None,
+        "next_page": 1,
+        "pages_read": 0,
+        "pages": {},
+        "holes": [],
+        "authors": 0,
+        "total_count": None,
+        "capped": None,
+    }
+    assert await goes_on(sweeps) == ("q-1", 1, (), None)
+
+
+async def test_a_sweep_that_is_begun_twice_goes_on(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    before = await document(mongo_db)
+    await start(sweeps, started_at=NOW + timedelta(hours=1))
+    assert await document(mongo_db) == before
+
+
+async def test_a_page_that_was_read_brings_the_sweep_forward(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1, pagination={"page": 1, "has_more": True})
+    await read(sweeps, 2, authors=7, total=61, pagination={"page": 2})
+    found = await document(mongo_db)
+    assert (found["next_page"], found["pages_read"], found["total_count"], found["capped"]) == (3, 2, 61, False)
+    assert found["pages"] == {
+        "1": {"authors": 20, "request_id": "r-1", "fetched_at": NOW, "pagination": {"page": 1, "has_more": True}},
+        "2": {"authors": 7, "request_id": "r-2", "fetched_at": NOW, "pagination": {"page": 2}},
+    }
+    assert await goes_on(sweeps) == ("q-1", 3, (), 61)
+
+
+async def test_a_page_that_is_told_twice_counts_once(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    before = await document(mongo_db)
+    await read(sweeps, 1, authors=3, total=99)
+    assert await document(mongo_db) == before
+
+
+@pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
+async def test_pages_may_become_durable_in_any_order(
+    sweeps: Sweeps, mongo_db: Database, order: tuple[int, ...]
+) -> None:
+    await start(sweeps)
+    for number in order:
+        await read(sweeps, number)
+    found = await document(mongo_db)
+    assert (found["next_page"], found["pages_read"], sorted(found["pages"])) == (4, 3, ["1", "2", "3"])
+
+
+@pytest.mark.parametrize(("total", "capped"), [(RESULT_CAP - 1, False), (RESULT_CAP, True), (RESULT_CAP + 1, True)])
+async def test_ten_thousand_means_at_least_so_many(
+    sweeps: Sweeps, mongo_db: Database, total: int, capped: bool
+) -> None:
+    await start(sweeps)
+    await read(sweeps, 1, total=total)
+    found = await document(mongo_db)
+    assert (found["total_count"], found["capped"]) == (total, capped)
+
+
+async def test_a_page_without_a_count_leaves_the_one_that_is_known(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1, total=60)
+    await read(sweeps, 2, total=None)
+    assert (await document(mongo_db))["total_count"] == 60
+
+
+async def test_a_hole_is_remembered_until_it_is_filled(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.page_missed("q-1", 2)
+    await sweeps.page_missed("q-1", 2)
+    await read(sweeps, 3)
+    await sweeps.page_missed("q-1", 4)
+    assert await goes_on(sweeps) == ("q-1", 5, (2, 4), 60)
+    await read(sweeps, 2)
+    assert await goes_on(sweeps) == ("q-1", 5, (4,), 60)
+    assert (await document(mongo_db))["pages_read"] == 3
+
+
+async def test_when_every_page_was_asked_there_is_none_to_go_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.pages_done("q-1", "no_more_pages")
+    assert await goes_on(sweeps) == ("q-1", None, (), 60)
+    assert (await document(mongo_db))["stop_reason"] == "no_more_pages"
+
+
+async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(sweeps: Sweeps) -> None:
+    """Else the next run would ask, and pay, for all of them again."""
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.page_missed("q-1", 2)
+    await sweeps.page_missed("q-1", 3)
+    await read(sweeps, 4)
+    await sweeps.pages_done("q-1", "no_more_pages")
+    await read(sweeps, 2)
+    await sweeps.page_missed("q-1", 3)
+    assert await goes_on(sweeps) == ("q-1", None, (3,), 60)
+
+
+async def test_a_finished_sweep_is_not_gone_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await sweeps.pages_done("q-1", "empty_page")
+    await sweeps.finish("q-1", authors=12, finished_at=NOW)
+    assert await sweeps.find_open("q") is None
+    found = await document(mongo_db)
+    assert (found["state"], found["authors"], found["finished_at"]) == ("finished", 12, NOW)
+
+
+async def test_only_the_newest_sweep_of_a_query_counts(sweeps: Sweeps) -> None:
+    await start(sweeps, "q-old", started_at=NOW - timedelta(hours=2))
+    await start(sweeps, "q-new", started_at=NOW)
+    await start(sweeps, "other-1", query_key="other", started_at=NOW + timedelta(hours=1))
+    found = await sweeps.find_open("q")
+    assert found is not None
+    assert found.sweep == "q-new"
+    await sweeps.finish("q-new", authors=0, finished_at=NOW)
+    assert await sweeps.find_open("q") is None
+    assert await sweeps.find_open("unknown") is None
+
+
+async def test_how_many_there_were_the_last_time_is_found(sweeps: Sweeps) -> None:
+    assert await sweeps.find_earlier("q", than=None) is None
+    for hours, total in enumerate([50, 60, None]):
+        await start(sweeps, f"q-{hours}", started_at=NOW + timedelta(hours=hours))
+        await read(sweeps, 1, f"q-{hours}", total=total)
+    await start(sweeps, "other-1", query_key="other", started_at=NOW + timedelta(hours=9))
+    newest = EarlierSweep("q-1", NOW + timedelta(hours=1), 60)
+    assert await sweeps.find_earlier("q", than=None) == newest
+    assert await sweeps.find_earlier("q", than="q-2") == newest
+    assert await sweeps.find_earlier("q", than="q-1") == EarlierSweep("q-0", NOW, 50)
+
+
+async def test_the_authors_of_a_sweep_come_in_the_order_of_their_first_places(
+    sweeps: Sweeps, writer: BulkWriter
+) -> None:
+    places = [(2, 1, "c"), (1, 2, "b"), (10, 1, "d"), (1, 1, "a"), (2, 2, "a"), (1, 10, "e")]
+    hits = [documents.search_hit("q-1", number, rank, star_id, seen_at=NOW) for number, rank, star_id in places]
+    assert await writer.write([*hits, documents.search_hit("q-2", 1, 1, "z", seen_at=NOW)]) == []
+    assert await sweeps.star_ids("q-1") == ["a", "b", "e", "c", "d"]
+    assert await sweeps.star_ids("q-1", before_page=2) == ["a", "b", "e"]
+    assert await sweeps.star_ids("unknown") == []
+
+
+async def test_whatever_a_page_says_of_itself_is_kept(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    said: dict[str, Any] = {"a.b": 1, "$set": {"$inc": "$pages"}, "authors_text": "$$ROOT"}
+    await read(sweeps, 1, **said)
+    assert (await document(mongo_db))["pages"]["1"] == {
+        **said,
+        "authors": 20,
+        "request_id": "r-1",
+        "fetched_at": NOW,
+    }
+
+
+async def test_what_a_page_says_that_cannot_be_stored_does_not_undo_that_it_was_read(
+    sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await start(sweeps)
+    await read(sweeps, 1, log_id=2**70, hint="\ud83d", fine=1)
+    found = (await document(mongo_db))["pages"]["1"]
+    assert (found["fine"], found["log_id"], found["hint"]) == (1, None, None)
+    assert set(found["unparsed"]) == {"log_id", "hint"}
+    assert found["unparsed"]["log_id"]["raw"] == str(2**70)
+
+
+async def test_what_a_page_says_does_not_replace_what_is_known_of_it(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    found = SearchPage(1, 20, True, 60, [{}], {"fetched_at": "yesterday", "request_id": 7})
+    await sweeps.page_read("q-1", 1, found, request_id="r-1", fetched_at=NOW)
+    assert (await document(mongo_db))["pages"]["1"] == {"fetched_at": NOW, "request_id": "r-1", "authors": 1}

@@ -1,0 +1,469 @@
+"""Group commit against real MongoDBs: fast, slow, killed, deaf, guarded and misconfigured ones."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import random
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bson import decode, encode
+from pymongo import AsyncMongoClient, DeleteOne, MongoClient, UpdateOne
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.monitoring import CommandListener, CommandStartedEvent
+
+from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.storage import keeper
+from xingtu_crawler.storage.client import connect
+from xingtu_crawler.storage.embedded import EmbeddedMongo, find_mongod
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+def put(key: object, value: object = 1, collection: str = "things") -> Write:
+    return Write(collection, UpdateOne({"_id": key}, {"$set": {"value": value}}, upsert=True))
+
+
+def replace(key: object, data: Mapping[Any, Any]) -> Write:
+    """Return the write of a whole payload, as documents are written: as a literal in a pipeline."""
+    return Write("things", UpdateOne({"_id": key}, [{"$set": {"data": {"$literal": data}}}], upsert=True))
+
+
+def nested(depth: int) -> dict[str, Any]:
+    value: dict[str, Any] = {}
+    for _ in range(depth - 1):
+        value = {"a": value}
+    return value
+
+
+async def keys(database: Database, collection: str = "things") -> set[Any]:
+    return {document["_id"] async for document in database[collection].find({}, {"_id": 1})}
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mongod:
+    """A mongod of a test's own on loopback, that can be killed and started again."""
+
+    def __init__(self, directory: Path, *options: str) -> None:
+        self.port = free_port()
+        self.uri = f"mongodb://127.0.0.1:{self.port}"
+        self._directory = directory
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        self._directory.mkdir(exist_ok=True)
+        self._process = subprocess.Popen(
+            [
+                str(find_mongod()),
+                *("--dbpath", str(self._directory), "--port", str(self.port), "--bind_ip", "127.0.0.1"),
+                *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", *self._options),
+                *("--logpath", f"{self._directory}.log", "--logappend"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        with MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=20_000) as client:
+            client.admin.command("ping")
+
+    def kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+
+@contextmanager
+def mongod(directory: Path, *options: str) -> Iterator[Mongod]:
+    server = Mongod(directory, *options)
+    try:
+        server.start()
+        yield server
+    finally:
+        server.kill()
+
+
+@pytest.fixture(scope="module")
+def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+    """A MongoDB that can be told to fail."""
+    with mongod(tmp_path_factory.mktemp("faulty") / "db", "--setParameter", "enableTestCommands=1") as server:
+        yield server
+
+
+@asynccontextmanager
+async def opened(uri: str, patience: float, **options: Any) -> AsyncIterator[tuple[BulkWriter, Database]]:
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
+        uri, journal=True, serverSelectionTimeoutMS=200, heartbeatFrequencyMS=500, **options
+    )
+    try:
+        yield BulkWriter(client.things, Patience(patience)), client.things
+    finally:
+        await client.close()
+
+
+@asynccontextmanager
+async def failing(server: Mongod, fault: Mapping[str, Any], mode: Any = "alwaysOn") -> AsyncIterator[None]:
+    """Let every bulk write of the server fail."""
+    client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri)
+    try:
+        data = {"failCommands": ["update"], **fault}
+        await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
+        yield
+    finally:
+        await client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        await client.close()
+
+
+class Commands(CommandListener):
+    """Counts what is sent to MongoDB."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name in {"update", "delete"}:
+            self.sizes.append(len(event.command.get("updates") or event.command.get("deletes") or ()))
+
+    def succeeded(self, event: object) -> None: ...
+
+    def failed(self, event: object) -> None: ...
+
+
+@pytest.fixture
+def writer(mongo_db: Database) -> BulkWriter:
+    return BulkWriter(mongo_db, Patience(5))
+
+
+async def test_nothing_to_write_is_done_at_once(writer: BulkWriter) -> None:
+    assert await writer.write([]) == []
+
+
+async def test_what_is_acknowledged_is_there(writer: BulkWriter, mongo_db: Database) -> None:
+    assert await writer.write([put("a"), put("b", collection="others"), put("a", 2)]) == []
+    assert await mongo_db.things.find().to_list() == [{"_id": "a", "value": 2}]
+    assert await mongo_db.others.find().to_list() == [{"_id": "b", "value": 1}]
+    assert await writer.write([Write("things", DeleteOne({"_id": "a"}))]) == []
+    assert await keys(mongo_db) == set()
+
+
+async def test_thousands_who_write_at_once_share_a_few_commands(mongo_uri: str, mongo_db: Database) -> None:
+    commands = Commands()
+    async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
+        writer = BulkWriter(database.client[mongo_db.name], Patience(5))
+        results = await asyncio.gather(*(writer.write([put(number)]) for number in range(5000)))
+    assert all(rejected == [] for rejected in results)
+    assert await keys(mongo_db) == set(range(5000))
+    assert sum(commands.sizes) == 5000
+    assert len(commands.sizes) <= 6
+    assert max(commands.sizes) <= 1000
+
+
+async def test_who_writes_while_others_are_flushed_comes_with_the_next_flush(
+    mongo_uri: str, mongo_db: Database
+) -> None:
+    commands = Commands()
+    async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
+        writer = BulkWriter(database.client[mongo_db.name], Patience(5))
+        first = asyncio.create_task(writer.write([put("first")]))
+        while not commands.sizes:
+            await asyncio.sleep(0)
+        await asyncio.gather(*(writer.write([put(number)]) for number in range(100)))
+        assert await first == []
+    assert commands.sizes == [1, 100]
+
+
+async def test_writes_from_many_at_different_times_are_all_there(writer: BulkWriter, mongo_db: Database) -> None:
+    async def work(worker: int) -> None:
+        dice = random.Random(worker)
+        for step in range(20):
+            writes = [put(f"{worker}-{step}-{each}", collection=f"c{each % 3}") for each in range(dice.randrange(5))]
+            assert await writer.write([*writes, put(f"{worker}-{step}")]) == []
+            for _ in range(dice.randrange(4)):
+                await asyncio.sleep(0)
+
+    await asyncio.gather(*(work(worker) for worker in range(50)))
+    assert await keys(mongo_db) == {f"{worker}-{step}" for worker in range(50) for step in range(20)}
+
+
+async def test_one_who_gives_up_waiting_takes_nobody_along(writer: BulkWriter, mongo_db: Database) -> None:
+    tasks = [asyncio.create_task(writer.write([put(number)])) for number in range(100)]
+    await asyncio.sleep(0)
+    for task in tasks[::2]:
+        task.cancel()
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    assert results[1::2] == [[]] * 50
+    assert {number for number in range(100) if number % 2} <= await keys(mongo_db)
+
+
+POISONS: dict[str, Callable[[], dict[Any, Any]]] = {
+    "an integer beyond 64 bits": lambda: {"a": 2**63},
+    "half a surrogate pair": lambda: {"a": "\ud83d"},
+    "half a surrogate pair in a key": lambda: {"\ud83d": 1},
+    "a null character in a key": lambda: {"a\0b": 1},
+    "a key that is no text": lambda: {1: 2},
+    "something that is no data": lambda: {"a": object()},
+    "17 MB": lambda: {"a": "x" * 17_000_000},
+    "60 MB": lambda: {"a": "x" * 60_000_000},
+    "200 levels": lambda: nested(200),
+    "2,000 levels": lambda: nested(2000),
+}
+
+
+@pytest.mark.parametrize("poison", POISONS)
+async def test_a_poisoned_document_takes_no_other_down(writer: BulkWriter, mongo_db: Database, poison: str) -> None:
+    good = [put(number) for number in range(50)]
+    bad = replace("bad", POISONS[poison]())
+    others = asyncio.gather(*(writer.write([put(number)]) for number in range(100, 150)))
+    rejected = await writer.write([*good[:25], bad, *good[25:]])
+    assert [each.write for each in rejected] == [bad]
+    assert rejected[0].error
+    assert "\n" not in rejected[0].error
+    assert len(rejected[0].error) <= 500
+    assert await others == [[]] * 50
+    assert await keys(mongo_db) == {*range(50), *range(100, 150)}
+
+
+async def test_many_poisoned_documents_are_told_apart(
+    writer: BulkWriter, mongo_db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    poisons = [POISONS[name]() for name in POISONS if "MB" not in name]
+    dice = random.Random(1)
+    bad = {number: dice.choice(poisons) for number in dice.sample(range(300), 30)}
+    writes = [replace(number, bad.get(number, {"a": 1})) for number in range(300)]
+    rejected = await writer.write(writes)
+    assert [each.write for each in rejected] == [writes[number] for number in sorted(bad)]
+    assert await keys(mongo_db) == set(range(300)) - bad.keys()
+    told = [record.getMessage() for record in caplog.records if record.name == "xingtu_crawler.storage.writer"]
+    assert len(told) == 30
+    assert all(line.startswith("MongoDB refuses a document for things: ") for line in told)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        {"": 1, "a": {"": {"": 2}}},
+        {"a.b": 1, "$set": 2, "c": {"$d.e": [{"$f": "$g"}], ".": "$$ROOT", "$": {"$literal": 1}}},
+        {"a": "null \0 in a text", "b": "\U0001f600", "c": "$a", "d": 2**63 - 1, "e": -(2**63)},
+        {"a": float("inf"), "b": [[], {}, None, True]},
+        nested(100),
+    ],
+)
+async def test_whatever_is_odd_and_can_be_stored_is_stored_as_it_is(
+    writer: BulkWriter, mongo_db: Database, data: dict[str, Any]
+) -> None:
+    assert await writer.write([replace("odd", data)]) == []
+    stored = await mongo_db.things.find_one({"_id": "odd"})
+    assert stored == {"_id": "odd", "data": decode(encode(data))}
+
+
+async def test_what_another_index_refuses_is_told_and_not_taken_for_something_newer(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await mongo_db.things.create_index("value", unique=True)
+    bad = put("b", "same")
+    assert await writer.write([put("a", "same")]) == []
+    (rejected,) = await writer.write([bad, put("c", "other")])
+    assert rejected == Rejected(bad, rejected.error)
+    assert "duplicate key" in rejected.error
+    assert await keys(mongo_db) == {"a", "c"}
+
+
+def newer_wins(key: str, version: int, *, late: bool = False) -> Write:
+    def in_its_place() -> UpdateOne:
+        return UpdateOne({"_id": key}, {"$addToSet": {"late": version}})
+
+    return Write(
+        "things",
+        UpdateOne({"_id": key, "version": {"$not": {"$gt": version}}}, {"$set": {"version": version}}, upsert=True),
+        in_its_place if late else None,
+    )
+
+
+async def test_what_is_older_than_what_is_there_is_no_error(writer: BulkWriter, mongo_db: Database) -> None:
+    assert await writer.write([newer_wins("a", 5)]) == []
+    assert await writer.write([newer_wins("a", 3), newer_wins("b", 1)]) == []
+    assert {each["_id"]: each["version"] async for each in mongo_db.things.find()} == {"a": 5, "b": 1}
+
+
+async def test_what_is_late_is_written_as_what_it_is(writer: BulkWriter, mongo_db: Database) -> None:
+    assert await writer.write([newer_wins("a", 5, late=True)]) == []
+    assert await writer.write([newer_wins("a", version, late=True) for version in (3, 6, 4)]) == []
+    (document,) = await mongo_db.things.find().to_list()
+    assert document["version"] == 6
+    assert set(document["late"]) >= {3}
+
+
+async def test_writers_that_race_for_the_same_new_keys_lose_nothing(mongo_uri: str, mongo_db: Database) -> None:
+    async with opened(mongo_uri, 5) as (_, first), opened(mongo_uri, 5) as (_, second):
+        writers = [BulkWriter(each.client[mongo_db.name], Patience(5)) for each in (first, second, first, second)]
+        for key in range(100):
+            results = await asyncio.gather(
+                *(writer.write([newer_wins(f"k{key}", version)]) for version, writer in enumerate(writers))
+            )
+            assert results == [[]] * 4
+    assert {each["_id"]: each["version"] async for each in mongo_db.things.find()} == {
+        f"k{key}": 3 for key in range(100)
+    }
+
+
+async def test_the_same_writes_in_any_order_end_the_same(writer: BulkWriter, mongo_db: Database) -> None:
+    for seed in range(10):
+        versions = [(key, version) for key in "abc" for version in range(8)]
+        random.Random(seed).shuffle(versions)
+        await asyncio.gather(*(writer.write([newer_wins(f"{seed}{key}", version)]) for key, version in versions))
+    assert {each["version"] async for each in mongo_db.things.find()} == {7}
+    assert await mongo_db.things.count_documents({}) == 30
+
+
+async def test_a_mongod_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+    directory = tmp_path / "mongo"
+    with EmbeddedMongo(directory, min_free_bytes=0) as uri:
+        client = await connect(uri, "test", timeout=1.0)
+        patience = Patience(60)
+        writer = BulkWriter(client.test, patience)
+        acknowledged: set[int] = set()
+        killed: list[int] = []
+
+        async def work(worker: int) -> None:
+            for number in range(worker, 4000, 40):
+                assert await writer.write([put(number, "x" * 2000)]) == []
+                acknowledged.add(number)
+
+        async def kill() -> None:
+            for goal in (500, 2000):
+                while len(acknowledged) < goal:
+                    await asyncio.sleep(0.001)
+                killed.append(int((directory / keeper.MONGOD_PID).read_text(encoding="ascii")))
+                os.kill(killed[-1], signal.SIGKILL)
+
+        await asyncio.gather(kill(), *(work(worker) for worker in range(40)))
+        assert acknowledged == set(range(4000))
+        assert len(set(killed)) == 2
+        assert not patience.is_tried
+        assert await keys(client.test) == acknowledged
+        await client.close()
+
+
+async def test_who_waits_for_a_mongodb_that_was_stopped_goes_on_when_it_is_back(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with mongod(tmp_path / "db") as server:
+        async with opened(server.uri, 60) as (writer, database):
+            assert await writer.write([put("before")]) == []
+            server.kill()
+            waiting = asyncio.gather(*(writer.write([put(number)]) for number in range(2000)))
+            while not any("is away" in record.getMessage() for record in caplog.records):
+                await asyncio.sleep(0.01)
+            assert not waiting.done()
+            await asyncio.to_thread(server.start)
+            assert await waiting == [[]] * 2000
+            assert await keys(database) == {"before", *range(2000)}
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("xingtu_crawler")]
+    assert len(told) == 2
+    assert told[0].startswith("MongoDB is away (")
+    assert told[1].startswith("MongoDB is back after ")
+
+
+async def test_when_the_patience_is_over_everyone_is_told(tmp_path: Path) -> None:
+    with mongod(tmp_path / "db") as server:
+        async with opened(server.uri, 0.5) as (writer, _):
+            assert await writer.write([put("before")]) == []
+            server.kill()
+            waiting = [asyncio.create_task(writer.write([put(number)])) for number in range(3000)]
+            results = await asyncio.gather(*waiting, return_exceptions=True)
+            assert {type(result) for result in results} == {StorageError}
+            assert "bring it back" in str(results[0])
+            started_at = time.monotonic()
+            with pytest.raises(StorageError):
+                await writer.write([put("after")])
+            assert time.monotonic() - started_at < 2
+
+
+@pytest.mark.parametrize("code", [91, 189, 11600, 11602, 10107, 13435, 50, 262, 112, 14031])
+async def test_a_server_in_trouble_is_outlasted(faulty: Mongod, code: int) -> None:
+    async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
+        await database.things.delete_many({})
+        async with failing(faulty, {"errorCode": code}, {"times": 2}):
+            results = await asyncio.gather(*(writer.write([put(number)]) for number in range(20)))
+        assert results == [[]] * 20
+        assert await keys(database) == set(range(20))
+
+
+async def test_a_connection_that_breaks_in_the_middle_of_a_write_is_outlasted(faulty: Mongod) -> None:
+    async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
+        await database.things.delete_many({})
+        async with failing(faulty, {"closeConnection": True}, {"times": 3}):
+            assert await writer.write([put(number) for number in range(20)]) == []
+        assert await keys(database) == set(range(20))
+
+
+async def test_what_was_written_and_could_not_be_confirmed_is_sent_again(faulty: Mongod) -> None:
+    fault = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
+    commands = Commands()
+    async with opened(faulty.uri, 20, event_listeners=[commands]) as (writer, database):
+        async with failing(faulty, fault, {"times": 2}):
+            assert await writer.write([put("a"), put("b")]) == []
+        assert await keys(database) >= {"a", "b"}
+    assert commands.sizes == [2, 2, 2]
+
+
+async def test_writes_that_are_never_confirmed_exhaust_the_patience_and_not_the_processor(faulty: Mongod) -> None:
+    fault = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
+    commands = Commands()
+    async with opened(faulty.uri, 1.0, event_listeners=[commands]) as (writer, _), failing(faulty, fault):
+        with pytest.raises(StorageError, match="has been away"):
+            await writer.write([put("a")])
+    assert 2 <= len(commands.sizes) <= 10
+
+
+async def test_a_write_concern_that_cannot_be_met_is_told_at_once(mongo_uri: str, mongo_db: Database) -> None:
+    async with opened(mongo_uri, 60, w=2) as (_, database):
+        writer = BulkWriter(database.client[mongo_db.name], Patience(60))
+        with pytest.raises(StorageError) as caught:
+            await writer.write([put("a")])
+    assert str(caught.value) == (
+        "MongoDB cannot confirm writes as MONGO_URI asks it to: correct w in it, or remove it."
+    )
+
+
+@pytest.mark.parametrize("code", [79, 100])
+async def test_writes_that_can_never_be_confirmed_are_told_at_once(faulty: Mongod, code: int) -> None:
+    fault = {"writeConcernError": {"code": code, "errmsg": "not enough data-bearing nodes"}}
+    async with opened(faulty.uri, 60) as (writer, _), failing(faulty, fault):
+        with pytest.raises(StorageError, match="correct w in it"):
+            await writer.write([put("a"), put("b")])
+
+
+async def test_a_user_who_may_not_write_is_told_at_once(tmp_path: Path) -> None:
+    with mongod(tmp_path / "db", "--auth") as server:
+        with MongoClient[dict[str, Any]](server.uri) as admin:
+            admin.admin.command("createUser", "root", pwd="password", roles=["root"])
+        with MongoClient[dict[str, Any]](server.uri, username="root", password="password") as admin:
+            admin.admin.command("createUser", "reader", pwd="password", roles=["readAnyDatabase"])
+        async with opened(server.uri, 60, username="reader", password="password") as (writer, _):
+            with pytest.raises(StorageError) as caught:
+                await writer.write([put("a"), put("b")])
+    assert str(caught.value) == ("MongoDB refuses the operation: give the user of MONGO_URI readWrite on the database.")
+
+
+async def test_writing_after_the_end_is_an_error_and_no_refusal(mongo_uri: str) -> None:
+    async with opened(mongo_uri, 60) as (writer, _):
+        pass
+    with pytest.raises(StorageError, match="after it was closed"):
+        await writer.write([put("a"), put("b")])

@@ -1,0 +1,1 @@
+"""MongoDB: the embedded server, the verified connection, collections, bulk writes and history. No Scrapy in here."""

@@ -1,0 +1,234 @@
+"""What is done with an answer: its documents, or quarantine; with a question that got none: `failures`.
+
+The one way into the dataset, whoever brings the answer: a crawl, a spill file, a replay of the quarantine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any
+
+from pymongo import DeleteOne
+
+from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.items import Parsed
+from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.validation import ValidDetail, ValidPage
+from xingtu_crawler.items.videos import video_facts
+from xingtu_crawler.storage import documents
+from xingtu_crawler.storage.collections import FAILURES
+from xingtu_crawler.storage.history import History
+from xingtu_crawler.storage.ledger import Ledger
+from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
+
+_REMEMBERED = 4096
+"""Videos: some pages' worth. Between the search page of an author and the details lie two or three."""
+
+Said = dict[str, documents.VideoSaid]
+"""What answers have said of videos, by `item_id`."""
+Count = Callable[[str, int], None]
+"""Told what happened and how often: `stored/authors`, `quarantined`, `failures/open`, …"""
+
+
+class Recorder:
+    """Records answers and failures of one run; each method returns when everything is acknowledged."""
+
+    def __init__(
+        self,
+        writer: BulkWriter,
+        ledger: Ledger,
+        sweeps: Sweeps,
+        history: History | None,
+        *,
+        run_id: str,
+        count: Count,
+    ) -> None:
+        self._writer = writer
+        self._history = history
+        self._ledger = ledger
+        self._sweeps = sweeps
+        self._run_id = run_id
+        self._count = count
+        self._page_marked = asyncio.Event()
+        self._page_marked.set()
+        self._said: Said = {}
+        """What has lately been stored of videos, the oldest first: the search and the details show the same ones."""
+
+    def of_run(self, run_id: str) -> Recorder:
+        """Return a recorder of what another run has fetched, and paid for, and could not store."""
+        return Recorder(self._writer, self._ledger, self._sweeps, self._history, run_id=run_id, count=self._count)
+
+    async def settle(self) -> None:
+        """Return when what is recorded is in the history too."""
+        if self._history:
+            await self._history.flush()
+
+    async def detail(self, valid: ValidDetail) -> bool:
+        """Store one author's details and the videos in them; False where (part of) it went to quarantine."""
+        answer, parsed = valid.answer, valid.parsed
+        crawl = documents.provenance(
+            answer.endpoint, answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
+        )
+        collection = DETAILS[answer.endpoint].collection
+        detail = documents.detail(
+            collection, answer.star_id, answer.platform, parsed, crawl, spells=self._history is not None
+        )
+        videos, said = self._videos(answer.endpoint, parsed, answer.star_id, answer)
+        rejected = await self._write([detail, *videos], said)
+        if rejected:
+            # The document or one of its videos: the raw body has both.
+            await self.quarantine_detail(answer, rejected[0].error, failed=rejected[0].write is detail)
+        elif answer.had_failed:
+            key = documents.failure_id(answer.endpoint, answer.star_id, answer.platform)
+            await self._forget_failure(key, answered_at=answer.fetched_at)
+        self._ledger.release(answer.endpoint, answer.star_id, answer.platform)
+        return not rejected
+
+    async def page(self, valid: ValidPage) -> None:
+        """Store everything on a search page; the page counts as read when that is done.
+
+        Pages are marked in the order in which they come, for a sweep goes on behind the last that was read.
+        """
+        answer = valid.answer
+        before, self._page_marked = self._page_marked, asyncio.Event()
+        marked = self._page_marked
+        try:
+            await self.authors(valid)
+            for rank, (reason, body) in valid.misfits.items():
+                await self.quarantine_page(answer, reason, body, rank=rank)
+            await before.wait()
+            await self._sweeps.page_read(
+                answer.sweep,
+                answer.page,
+                valid.page,
+                request_id=answer.envelope.request_id,
+                fetched_at=answer.fetched_at,
+            )
+        finally:
+            marked.set()
+        key = documents.page_failure_id(answer.sweep, answer.page)
+        await self._forget_failure(key, answered_at=answer.fetched_at)
+
+    async def authors(self, valid: ValidPage) -> bool:
+        """Store the authors of a page, their places and their videos; False where one went to quarantine."""
+        answer = valid.answer
+        writes: list[Write] = []
+        all_said: Said = {}
+        ranks: dict[int, int] = {}
+        for rank, (star_id, parsed) in valid.authors.items():
+            crawl = documents.provenance(
+                "search", answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
+            )
+            videos, said = self._videos("search", parsed, star_id, answer)
+            of_author = [
+                documents.author(star_id, parsed, crawl, spells=self._history is not None),
+                documents.search_hit(answer.sweep, answer.page, rank, star_id, seen_at=answer.fetched_at),
+                *videos,
+            ]
+            writes += of_author
+            all_said |= said
+            ranks |= {id(write): rank for write in of_author}
+        refused = {ranks[id(each.write)]: each.error for each in await self._write(writes, all_said)}
+        for rank, error in refused.items():
+            element = json.dumps(valid.page.authors[rank - 1]).encode()
+            await self.quarantine_page(answer, error, element, rank=rank)
+        return not refused
+
+    async def failure(self, question: FailedQuestion) -> None:
+        """Record a question without an answer; what came instead, and could not be read, goes to quarantine."""
+        await self._writer.write([documents.failure(question, run_id=self._run_id)])
+        self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
+        label = question.reason if question.code is None else f"{question.code} {question.reason}"
+        self._count(f"failures/{question.endpoint}/{label}", 1)
+        if question.body is not None:
+            asked = {
+                name: value
+                for name in ("endpoint", "star_id", "platform", "sweep", "page")
+                if (value := getattr(question, name)) is not None
+            }
+            await self._quarantine(question.reason, question.body, asked, question)
+        if question.sweep is not None and question.page is not None:
+            await self._sweeps.page_missed(question.sweep, question.page)
+        elif question.star_id is not None and question.platform is not None:
+            self._ledger.release(question.endpoint, question.star_id, question.platform)
+
+    async def _forget_failure(self, key: str, *, answered_at: datetime) -> None:
+        """Remove the failure of a question that has been answered; one that is later than the answer stays."""
+        await self._writer.write([Write(FAILURES, DeleteOne({"_id": key, "failed_at": {"$lte": answered_at}}))])
+
+    async def quarantine_detail(self, answer: DetailAnswer, reason: str, *, failed: bool = True) -> None:
+        """Keep a detail answer that cannot be a document: its raw body in quarantine, the question in failures."""
+        asked = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform}
+        await self._quarantine(reason, answer.body, asked, answer)
+        if failed:
+            # It was paid for, and asking again at once would buy the same: terminal until `max_age` has passed.
+            await self.failure(
+                FailedQuestion(
+                    endpoint=answer.endpoint,
+                    code=answer.envelope.code,
+                    reason="quarantined",
+                    message=reason,
+                    request_id=answer.envelope.request_id,
+                    attempts=1,
+                    terminal=True,
+                    failed_at=answer.fetched_at,
+                    star_id=answer.star_id,
+                    platform=answer.platform,
+                )
+            )
+
+    async def quarantine_page(self, answer: SearchAnswer, reason: str, body: bytes, *, rank: int | None = None) -> None:
+        """Keep a search page (`body`: as it came), or one author on it (`rank`; `body`: the element as JSON)."""
+        asked = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
+        await self._quarantine(reason, body, asked if rank is None else {**asked, "rank": rank}, answer)
+
+    async def _quarantine(
+        self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedQuestion
+    ) -> None:
+        if isinstance(answer, FailedQuestion):
+            at, request_id = answer.failed_at, answer.request_id
+        else:
+            at, request_id = answer.fetched_at, answer.envelope.request_id
+        write = documents.quarantine(reason, body, asked, run_id=self._run_id, request_id=request_id, at=at)
+        await self._writer.write([write])
+        self._count("quarantined", 1)
+
+    def _videos(
+        self, endpoint: str, parsed: Parsed, star_id: str, answer: DetailAnswer | SearchAnswer
+    ) -> tuple[list[Write], Said]:
+        writes: list[Write] = []
+        said: Said = {}
+        for fact in video_facts(endpoint, parsed.data, star_id):
+            says = said[fact.item_id] = documents.said(fact, answer.fetched_at)
+            before = self._said.get(fact.item_id)
+            writes.append(
+                documents.video(fact, says, run_id=self._run_id, before=before, spells=self._history is not None)
+            )
+        return writes, said
+
+    def _remember(self, said: Said) -> None:
+        """Remember what has been stored of videos: before that, nothing can be built on it."""
+        for item_id, says in said.items():
+            before = self._said.pop(item_id, None)
+            self._said[item_id] = says if before is None else before.then(says)
+        while len(self._said) > _REMEMBERED:
+            del self._said[next(iter(self._said))]
+
+    async def _write(self, writes: Sequence[Write], said: Said) -> list[Rejected]:
+        rejected = await self._writer.write(writes)
+        if not rejected:
+            self._remember(said)
+        refused = {id(each.write) for each in rejected}
+        stored = [write for write in writes if id(write) not in refused]
+        for collection, count in Counter(write.collection for write in stored).items():
+            self._count(f"stored/{collection}", count)
+        if self._history:
+            for write in stored:
+                if write.entity:
+                    self._history.touched(write.collection, write.entity)
+        return rejected

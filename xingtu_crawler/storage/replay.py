@@ -1,0 +1,195 @@
+"""Runs what was kept aside through the current models again: spill files, and the quarantine.
+
+A fix to a model, or a MongoDB that is back, recovers what was paid for without asking the API. What is recovered
+looks as if it had never been aside: fetched when it was answered, by the run that asked.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.api.codes import Action, rule
+from xingtu_crawler.api.endpoints import SEARCH
+from xingtu_crawler.api.envelope import Envelope
+from xingtu_crawler.exceptions import IdentityError, MalformedBodyError
+from xingtu_crawler.items import MODELS
+from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.page import SearchPage, star_id_of
+from xingtu_crawler.items.parsing import parse
+from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
+from xingtu_crawler.storage.collections import QUARANTINE
+from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.spill import Answer, build_answer, load, run_id_of, spilled, take
+
+logger = logging.getLogger(__name__)
+
+_BATCH = 100
+"""How many are recovered before they are removed from the quarantine, in one go."""
+_REFUSED = "MongoDB refuses the document"
+
+
+@dataclass(slots=True)
+class Replayed:
+    """What a replay came to: answers recovered by endpoint, answers that still do not fit by reason."""
+
+    recovered: Counter[str] = field(default_factory=Counter)
+    unfit: Counter[str] = field(default_factory=Counter)
+    broken: list[Path] = field(default_factory=list)
+    """Files with lines that are no answer at all: they are kept."""
+
+
+async def load_spilled(directory: Path, recorder: Recorder) -> Replayed:
+    """Store what earlier runs have spilled, and remove each file when all of it is stored.
+
+    What does not fit goes to quarantine, as it would have gone in the crawl.
+    """
+    result = Replayed()
+    for path in filter(None, map(take, spilled(directory))):
+        of_run = recorder.of_run(run_id_of(path))
+        broken = 0
+        for answer in load(path):
+            if answer is None or _endpoint(answer) not in MODELS:
+                broken += 1
+                continue
+            if isinstance(answer, FailedQuestion):
+                await of_run.failure(answer)
+                continue
+            try:
+                valid = _validate(answer)
+            except IdentityError as error:
+                result.unfit[str(error)] += 1
+                await _quarantine(answer, str(error), of_run)
+                continue
+            stored = await _store(valid, of_run)
+            _count(result, valid, stored=stored)
+        await recorder.settle()
+        if broken:
+            result.broken.append(path.with_suffix(".broken"))
+            logger.error("%d lines of a spill file cannot be read: they are kept in %s", broken, result.broken[-1])
+        with suppress(FileNotFoundError):  # somebody else loads it too: writes are idempotent
+            path.rename(result.broken[-1]) if broken else path.unlink()
+        logger.info("Loaded the spilled answers of %s", path.stem)
+    return result
+
+
+def examine_spilled(directory: Path) -> Replayed:
+    """Return what `load_spilled` would come to, and change nothing."""
+    result = Replayed()
+    for path in spilled(directory):
+        answers = list(load(path))
+        readable = [answer for answer in answers if answer is not None and _endpoint(answer) in MODELS]
+        if len(readable) < len(answers):
+            result.broken.append(path)
+        for answer in readable:
+            if isinstance(answer, FailedQuestion):
+                continue
+            try:
+                _count(result, _validate(answer), stored=True)
+            except IdentityError as error:
+                result.unfit[str(error)] += 1
+    return result
+
+
+async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: Recorder | None) -> Replayed:
+    """Store what the current models can read of the quarantine; what they still cannot stays where it is.
+
+    Without a recorder nothing is stored and nothing removed: the result says what would be.
+    """
+    result = Replayed()
+    quarantine = database[QUARANTINE]
+    # The ids first: what is recorded now must not be met again. The oldest first: spells then come in their order.
+    found = quarantine.find({}, {"_id": 1}, sort=[("quarantined_at", ASCENDING)], allow_disk_use=True)
+    ids = [kept["_id"] async for kept in found]
+    for batch in _batches(ids):
+        recovered = []
+        for key in batch:
+            kept = await quarantine.find_one({"_id": key})
+            if kept is None:
+                continue
+            try:
+                valid = _revive(kept)
+            except (IdentityError, MalformedBodyError, KeyError, ValueError, TypeError) as error:
+                result.unfit[str(error) if isinstance(error, IdentityError | MalformedBodyError) else repr(error)] += 1
+                continue
+            stored = recorder is None or await _store(
+                valid, recorder.of_run(kept["run_id"]), one_author="rank" in kept["request"]
+            )
+            _count(result, valid, stored=stored)
+            if stored:
+                recovered.append(key)
+        if recorder is not None and recovered:
+            await recorder.settle()
+            await quarantine.delete_many({"_id": {"$in": recovered}})
+    return result
+
+
+def _validate(answer: DetailAnswer | SearchAnswer) -> ValidDetail | ValidPage:
+    """Type an answer; raise `IdentityError` where it is no success or not the answer to its question."""
+    verdict = rule(answer.envelope.code, answer.envelope.inner_status)
+    if verdict.action is not Action.USE:
+        raise IdentityError(f"code {verdict.code}, {verdict.meaning}")
+    return validate_detail(answer) if isinstance(answer, DetailAnswer) else validate_page(answer)
+
+
+async def _store(valid: ValidDetail | ValidPage, recorder: Recorder, *, one_author: bool = False) -> bool:
+    """Record an answer, a page or `one_author` on it; False where MongoDB refuses it: then it is in quarantine."""
+    if isinstance(valid, ValidDetail):
+        return await recorder.detail(valid)
+    if one_author:
+        return await recorder.authors(valid)
+    await recorder.page(valid)  # which sees to the authors that are refused
+    return True
+
+
+def _revive(kept: dict[str, Any]) -> ValidDetail | ValidPage:
+    """Turn a quarantine document into a typed answer.
+
+    Raises `IdentityError` or `MalformedBodyError` where it still is none, `KeyError`, `ValueError` or `TypeError`
+    where the document is not one that a crawl has written.
+    """
+    asked, at = kept["request"], kept["quarantined_at"]
+    if "rank" not in asked:
+        if asked["endpoint"] not in MODELS:
+            raise IdentityError(f"no model for the endpoint {asked['endpoint']}")
+        return _validate(build_answer(asked, kept["body"], fetched_at=at))
+    element = json.loads(kept["body"])
+    answer = SearchAnswer(
+        asked["sweep"], asked["page"], Envelope(0, None, None, None, kept["request_id"], 0), kept["body"], at
+    )
+    star_id = star_id_of(element)
+    parsed = parse(SEARCH.name, element, star_id=star_id)
+    assert star_id is not None  # parse refuses an author without one
+    page = SearchPage(None, None, None, None, [None] * (asked["rank"] - 1) + [element], {})
+    return ValidPage(answer, page, {asked["rank"]: (star_id, parsed)})
+
+
+async def _quarantine(answer: DetailAnswer | SearchAnswer, reason: str, recorder: Recorder) -> None:
+    if isinstance(answer, DetailAnswer):
+        await recorder.quarantine_detail(answer, reason)
+    else:
+        await recorder.quarantine_page(answer, reason, answer.body)
+
+
+def _count(result: Replayed, valid: ValidDetail | ValidPage, *, stored: bool) -> None:
+    if stored:
+        result.recovered[_endpoint(valid.answer)] += 1
+    else:
+        result.unfit[_REFUSED] += 1
+
+
+def _endpoint(answer: Answer) -> str:
+    return SEARCH.name if isinstance(answer, SearchAnswer) else answer.endpoint
+
+
+def _batches(ids: Sequence[Any]) -> Iterator[Sequence[Any]]:
+    return (ids[at : at + _BATCH] for at in range(0, len(ids), _BATCH))

@@ -1,0 +1,127 @@
+"""The dataset of one crawl: a connection, and what is done through it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from pymongo import AsyncMongoClient
+from pymongo.asynchronous.database import AsyncDatabase
+from pymongo.errors import PyMongoError
+
+from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.storage.client import connect
+from xingtu_crawler.storage.collections import AUTHORS, VIDEOS, create_indexes
+from xingtu_crawler.storage.embedded import EmbeddedMongo
+from xingtu_crawler.storage.history import History
+from xingtu_crawler.storage.ledger import Ledger
+from xingtu_crawler.storage.patience import Patience, brief
+from xingtu_crawler.storage.runs import Runs
+from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.worklist import Worklist
+from xingtu_crawler.storage.writer import BulkWriter
+
+EMBEDDED_FOLDER = "mongo"
+"""Where the embedded MongoDB keeps its data, under the data directory."""
+_LEAVE_S = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open dataset."""
+
+    client: AsyncMongoClient[dict[str, Any]]
+    database: AsyncDatabase[dict[str, Any]]
+    embedded: EmbeddedMongo | None
+    patience: Patience
+    writer: BulkWriter
+    ledger: Ledger
+    sweeps: Sweeps
+    worklist: Worklist
+    runs: Runs
+    history: History | None
+
+    @classmethod
+    async def open(
+        cls,
+        *,
+        uri: str | None,
+        database: str,
+        data_dir: Path,
+        min_free_bytes: int,
+        patience: float,
+        hurried: Callable[[], bool] = lambda: False,
+        history: bool = True,
+    ) -> Self:
+        """Connect, starting the embedded MongoDB under `data_dir` where no `uri` is given, and create the indexes.
+
+        Args:
+            uri: a MongoDB connection string, or None.
+            database: the database's name.
+            data_dir: where the embedded MongoDB's folder is.
+            min_free_bytes: what must be free on its disk before the embedded MongoDB starts.
+            patience: seconds for which operations wait for a MongoDB that went away.
+            hurried: whether somebody waits for the end, so that the patience is to be short.
+            history: whether history is kept.
+
+        Raises:
+            StorageError: MongoDB cannot be used.
+        """
+        embedded = None
+        if uri is None:
+            embedded = EmbeddedMongo(data_dir / EMBEDDED_FOLDER, min_free_bytes=min_free_bytes)
+            uri = await asyncio.to_thread(embedded.acquire)
+        try:
+            client = await connect(uri, database)
+            try:
+                await create_indexes(client[database])
+            except PyMongoError as error:
+                await client.close()
+                raise StorageError(
+                    f"The indexes of database {database} cannot be created ({brief(error)}): give the user of "
+                    "MONGO_URI readWrite on it, or drop the index that is in the way."
+                ) from None
+        except BaseException:
+            if embedded:
+                await asyncio.to_thread(embedded.release)
+            raise
+        outlasting = Patience(patience, hurried=hurried)
+        writer = BulkWriter(client[database], outlasting)
+        return cls(
+            client=client,
+            database=client[database],
+            embedded=embedded,
+            patience=outlasting,
+            writer=writer,
+            ledger=Ledger(client[database], outlasting),
+            sweeps=Sweeps(client[database], writer, outlasting),
+            worklist=Worklist(client[database], outlasting),
+            runs=Runs(client[database], writer, outlasting),
+            history=History(client[database], outlasting) if history else None,
+        )
+
+    async def catch_up(self) -> None:
+        """Bring the history up to date with what crashed runs have stored."""
+        if self.history:
+            collections = [AUTHORS, *(endpoint.collection for endpoint in DETAILS.values()), VIDEOS]
+            await self.history.catch_up(collections, since=await self.runs.oldest_unended())
+
+    async def complete(self) -> None:
+        """Complete the history; raise `StorageError` where MongoDB is gone."""
+        if self.history:
+            await self.history.close()
+
+    async def close(self) -> None:
+        """Complete the history, disconnect, and let go of the embedded MongoDB."""
+        try:
+            await self.complete()
+        finally:
+            with suppress(TimeoutError):  # it takes leave of the server, which may have gone silent
+                await asyncio.wait_for(self.client.close(), _LEAVE_S)
+            if self.embedded:
+                await asyncio.to_thread(self.embedded.release)

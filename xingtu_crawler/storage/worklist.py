@@ -1,0 +1,97 @@
+"""Work that the dataset itself knows of: authors with missing details, failed questions, stale details.
+
+Streamed, in batches of author ids: millions of authors take no more memory than a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo import ASCENDING
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.storage.collections import AUTHORS, FAILURES
+from xingtu_crawler.storage.documents import detail_id
+from xingtu_crawler.storage.ledger import Question
+from xingtu_crawler.storage.patience import Patience
+
+_BATCH = 2000
+"""How many ids are read at once; the ids of one batch fit into one query."""
+
+
+class Worklist:
+    """Streams work out of one database; each batch is a query of its own, so that an outage ends no stream."""
+
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience) -> None:
+        self._database = database
+        self._patience = patience
+
+    async def missing(self, platforms: Sequence[str], endpoints: Sequence[str]) -> AsyncIterator[list[str]]:
+        """Yield the authors of `authors` who lack a document of any of these endpoints and platforms."""
+        after = ""
+        while authors := await self._read(AUTHORS, {"_id": {"$gt": after}}, {"_id": 1}, [("_id", ASCENDING)]):
+            star_ids = [author["_id"] for author in authors]
+            after = star_ids[-1]
+            lacking: set[str] = set()
+            for endpoint in endpoints:
+                collection = DETAILS[endpoint].collection
+                for platform in platforms:
+                    keys = [detail_id(star_id, platform) for star_id in star_ids]
+                    there = await self._existing(collection, keys)
+                    lacking.update(star_id for star_id, key in zip(star_ids, keys, strict=True) if key not in there)
+            if found := [star_id for star_id in star_ids if star_id in lacking]:
+                yield found
+
+    async def failed(
+        self, platforms: Sequence[str], endpoints: Sequence[str], *, terminal: bool
+    ) -> AsyncIterator[list[Question]]:
+        """Yield the failed questions; `terminal`: also those where there was nothing to be had."""
+        condition: dict[str, Any] = {"endpoint": {"$in": list(endpoints)}, "platform": {"$in": list(platforms)}}
+        if not terminal:
+            condition["terminal"] = False
+        fields = {"endpoint": 1, "star_id": 1, "platform": 1}
+        after = ""
+        while found := await self._read(FAILURES, {**condition, "_id": {"$gt": after}}, fields, [("_id", ASCENDING)]):
+            yield [Question(each["endpoint"], each["star_id"], each["platform"]) for each in found]
+            after = found[-1]["_id"]
+
+    async def stale(
+        self, platforms: Sequence[str], endpoints: Sequence[str], *, older_than: datetime
+    ) -> AsyncIterator[list[Question]]:
+        """Yield the questions whose answers were fetched before `older_than` (UTC), endpoint by endpoint."""
+        order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
+        for endpoint in endpoints:
+            # The place in the index where the last batch ended: what is refreshed meanwhile moves behind it.
+            since, after = datetime.fromtimestamp(0, UTC), ""
+            while found := await self._read(
+                DETAILS[endpoint].collection,
+                {
+                    "crawl.fetched_at": {"$gte": since, "$lt": older_than},
+                    "$or": [{"crawl.fetched_at": {"$gt": since}}, {"_id": {"$gt": after}}],
+                },
+                {"crawl.fetched_at": 1},
+                order,
+            ):
+                keys = [each["_id"].split(":") for each in found]
+                yield [Question(endpoint, star_id, name) for star_id, name in keys if name in platforms]
+                since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
+
+    async def _existing(self, collection: str, keys: list[str]) -> set[str]:
+        found = await self._patience.outlast(
+            lambda: self._database[collection].find({"_id": {"$in": keys}}, {"_id": 1}, batch_size=_BATCH).to_list()
+        )
+        return {document["_id"] for document in found}
+
+    async def _read(
+        self, collection: str, condition: dict[str, Any], fields: dict[str, int], order: list[tuple[str, int]]
+    ) -> list[dict[str, Any]]:
+        return await self._patience.outlast(
+            lambda: (
+                self._database[collection]
+                .find(condition, fields, sort=order, limit=_BATCH, batch_size=_BATCH)
+                .to_list()
+            )
+        )
