@@ -1,0 +1,199 @@
+"""The sandbox over HTTP: envelope, volatile parts, HTTP status, gzip, ledger, control."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import json
+import logging
+from collections.abc import AsyncIterator
+
+import aiohttp
+import pytest
+from sandbox.sandbox_client import Start, starter
+
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
+
+
+@pytest.fixture
+async def start() -> AsyncIterator[Start]:
+    async with starter() as begin:
+        yield begin
+
+
+async def test_the_envelope(start: Start) -> None:
+    client = await start()
+    envelopes = [
+        await client.ask("base_info", oAuthorId=client.population.star_id(index), platform="PICTURE_TEXT")
+        for index in range(200)
+    ]
+    assert {tuple(envelope) for envelope in envelopes} == {("code", "message", "data", "recordTime", "requestId")}
+    assert {str(envelope["code"]) for envelope in envelopes} == {"0"}
+    assert {type(envelope["code"]) for envelope in envelopes} == {int, str}
+    assert {type(envelope["recordTime"]) for envelope in envelopes} == {str, type(None)}
+    assert len({envelope["requestId"] for envelope in envelopes}) == 200
+
+
+async def test_the_same_question_gets_the_same_answer_but_for_its_volatile_parts(start: Start) -> None:
+    client, other = await start(), await start()
+    for endpoint in DETAILS:
+        one, two, third = [(await asked.ask(endpoint))["data"] for asked in (client, client, other)]
+        if endpoint == "base_info":
+            assert one["avatar_uri"] != two["avatar_uri"]
+            assert one["avatar_uri"].partition("?")[0] == two["avatar_uri"].partition("?")[0]
+            assert one["modify_time"] != two["modify_time"]
+            for data in (one, two, third):
+                del data["avatar_uri"], data["modify_time"]
+        assert one == two == third
+
+
+async def test_a_search_page(start: Start) -> None:
+    client = await start("--authors", "50")
+    pages = [(await client.ask("search", page=str(page)))["data"] for page in (1, 2, 3, 4)]
+    assert [len(page["authors"]) for page in pages] == [20, 20, 10, 0]
+    assert [page["pagination"] for page in pages] == [
+        {"has_more": more, "limit": 20, "page": page, "total_count": 50}
+        for page, more in enumerate((True, True, False, False), 1)
+    ]
+    stars = [author["star_id"] for page in pages for author in page["authors"]]
+    assert stars == [client.population.star_id(index) for index in range(50)]
+    again = (await client.ask("search"))["data"]["authors"][0]["attribute_datas"]["avatar_uri"]
+    assert again != pages[0]["authors"][0]["attribute_datas"]["avatar_uri"]
+
+
+@pytest.mark.parametrize(
+    ("code", "status"), [(100, 401), (302, 429), (303, 429), (400, 400), (500, 500), (503, 503), (600, 403), (601, 403)]
+)
+async def test_http_status_mode(start: Start, code: int, status: int) -> None:
+    new, old = await start("--http-status", "--fault", f"{code}=1"), await start("--fault", f"{code}=1")
+    assert (await new.raw("search"))[0] == status
+    assert (await old.raw("search"))[0] == 200
+    assert await new.code("search") == code
+
+
+async def test_gzip_for_those_who_accept_it(start: Start) -> None:
+    client = await start("--gzip")
+    _, headers, body = await client.raw("search", accept="gzip, deflate")
+    assert headers["Content-Encoding"] == "gzip"
+    assert json.loads(gzip.decompress(body))["data"]["authors"]
+    _, headers, body = await client.raw("search")
+    assert "Content-Encoding" not in headers
+    assert json.loads(body)["data"]["authors"]
+
+
+async def test_unknown_paths_and_methods(start: Start) -> None:
+    client = await start()
+    async with client.http.get(client.base_url + "/nowhere?token=secret-token") as response:
+        assert response.status == 404
+        assert "secret-token" not in await response.text()
+    async with client.http.post(client.base_url + SEARCH.path) as response:
+        assert response.status == 405
+    assert (await client.page("/__ledger"))["calls"] == 0
+
+
+async def test_the_ledger_books_every_call_and_no_token(start: Start) -> None:
+    client = await start("--fail", "search:2=301")
+    star = client.population.star_id(1)
+    await client.code("search", keyword="美食", page="1")
+    await client.code("search", keyword="美食", page="2")
+    await client.code("base_info", oAuthorId=star, token="second-token")
+    await client.code("base_info", oAuthorId=star)
+    await client.code("base_info", oAuthorId=star, platform="SHORT_VIDEO")
+    await client.code("base_info", oAuthorId=star, platform="LIVE_STREAMING")
+    ledger, calls = await client.page("/__ledger"), await client.page("/__ledger/calls")
+    assert {name: ledger[name] for name in ("calls", "answered", "billed", "answered_twice")} == {
+        "calls": 6,
+        "answered": 5,
+        "billed": 5,
+        "answered_twice": 2,
+    }
+    assert ledger["by_endpoint"] == {"search": {"calls": 2, "answered": 1}, "base_info": {"calls": 4, "answered": 4}}
+    assert ledger["by_token"]["token-2"] == {"calls": 1, "answered": 1, "billed": 1, "code_0": 1}
+    assert ledger["first_at"] <= ledger["last_at"]
+    assert [call["n"] for call in calls] == [1, 2, 3, 4, 5, 6]
+    assert calls[1] | {"at": 0} == {
+        "n": 2,
+        "at": 0,
+        "endpoint": "search",
+        "key": "keyword=美食",
+        "page": 2,
+        "platform": None,
+        "token": "token-1",
+        "outcome": "301",
+        "answered": False,
+    }
+    assert (calls[5]["key"], calls[5]["platform"], calls[5]["page"]) == (star, "LIVE_STREAMING", None)
+    assert [call["n"] for call in await client.page("/__ledger/calls?after=2&limit=3")] == [3, 4, 5]
+    assert "secret-token" not in json.dumps([ledger, calls])
+    assert "second-token" not in json.dumps([ledger, calls])
+
+
+async def test_the_same_question_on_another_day_is_another_question(start: Start) -> None:
+    client = await start()
+    await client.code("base_info")
+    await client.control(day=1)
+    await client.code("base_info")
+    assert (await client.page("/__ledger"))["answered_twice"] == 0
+
+
+async def test_calls_in_flight_are_counted_and_a_client_that_leaves_too(start: Start) -> None:
+    client = await start("--latency", "30")
+    await asyncio.gather(*(client.code("search", page=str(page)) for page in range(1, 8)))
+    assert (await client.page("/__ledger"))["max_in_flight"] == 7
+    await client.control(latency=60_000)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.1):
+            await client.code("search")
+    async with asyncio.timeout(5):
+        while (ledger := await client.page("/__ledger"))["calls"] < 8:
+            await asyncio.sleep(0)
+    assert ledger["by_code"] == {"0": 7, "left": 1}
+    assert ledger["answered"] == 7
+
+
+async def test_control_changes_a_running_sandbox(start: Start) -> None:
+    client = await start("--authors", "300")
+    before = (await client.ask("search"))["data"]
+    status, state = await client.control(day=30, faults={"301": 0.5}, rate=7, latency=1, jitter=2, reset_ledger=True)
+    assert (status, state) == (200, {"day": 30, "faults": {"301": 0.5}, "rate": 7, "latency": 1, "jitter": 2})
+    assert (await client.page("/__ledger"))["calls"] == 0
+    await client.control(faults={}, rate=0, latency=0, jitter=0)
+    after = (await client.ask("search"))["data"]
+    followers = [[a["attribute_datas"]["follower"] for a in data["authors"]] for data in (before, after)]
+    assert [a["star_id"] for a in before["authors"]] == [a["star_id"] for a in after["authors"]]
+    assert followers[0] != followers[1]
+    await client.control(tokens={"t": "invalid"})
+    assert [await client.code("search", token=token) for token in ("t", "u")] == [100, 0]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"day": -1},
+        {"day": "1"},
+        {"day": True},
+        {"faults": {"x": 1}},
+        {"faults": [1]},
+        {"rate": "fast"},
+        {"latency": None},
+        {"tokens": {"t": "rate:x"}},
+        {"tokens": {"t": "account:a,balance:1", "u": "account:a,balance:2"}},
+        {"unheard": 1},
+    ],
+)
+async def test_a_refused_change_changes_nothing(start: Start, changes: dict[str, object]) -> None:
+    client = await start()
+    before = client.sandbox.state()
+    status, answer = await client.control(jitter=5, **changes)
+    assert status == 400
+    assert "\n" not in answer["error"]
+    assert client.sandbox.state() == before
+
+
+async def test_nothing_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    client = await start("--fail", "search:2=reset")
+    await client.code("search")
+    with pytest.raises(aiohttp.ServerDisconnectedError):
+        await client.code("search", page="2")
+    assert not caplog.records

@@ -1,0 +1,70 @@
+"""An author's videos: numbered from the first, new ones appear as days pass, plays grow and settle.
+
+Knows the population; knows no JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from xingtu_crawler.sandbox.population import DAY_SECONDS, DAY_ZERO, Channel, Population, scramble
+
+_SETTLED_AFTER = 14  # days; from then on the plays of a video no longer change
+_ARCHIVE = 60  # videos that every author has had by day 0
+_TITLES = ("今天的记录", "开箱实测", "一口气看完", "新手也能学会", "周末去哪儿", "真实体验", "挑战一下", "你会选哪个")
+
+
+class Video(NamedTuple):
+    """One video as it stood on a day; `create_time` in Unix seconds."""
+
+    item_id: str
+    create_time: int
+    title: str
+    plays: int
+    likes: int
+    comments: int
+    shares: int
+    good: bool
+
+
+def latest_number(population: Population, index: int, day: int) -> int:
+    """Return the number of the author's newest video on `day`."""
+    period, phase = population.post_clock(index)
+    return _ARCHIVE + ((day + phase) // period if period else 0)
+
+
+def expected_plays(population: Population, index: int, day: int) -> int:
+    """Return the plays that the marketplace expects of the author's next video."""
+    share = 0.02 + 0.13 * population.noise(Channel.PLAYS, index, day)
+    return max(100, int(population.rank_size(index) * share))
+
+
+def at(population: Population, index: int, numbers: Iterable[int], day: int) -> list[Video]:
+    """Return the author's videos of these numbers as they stood on `day`."""
+    clock = population.post_clock(index)
+    size = population.rank_size(index)
+    return [_video(index, number, day, seed=population.seed, clock=clock, size=size) for number in numbers]
+
+
+def _video(index: int, number: int, day: int, *, seed: int, clock: tuple[int, int], size: float) -> Video:
+    period, phase = clock
+    # An author who has stopped posted the last video a season before day 0.
+    posted = (number - _ARCHIVE) * period - phase if period else (number - _ARCHIVE) * 3 - 90
+    bits = scramble(seed * 7919 + index * 65_536 + number)
+    create_time = DAY_ZERO + posted * DAY_SECONDS + bits % DAY_SECONDS
+    final = size * (0.01 + (bits >> 20 & 0xFFFF) / 0xFFFF * 0.2)
+    age = min(max(day - posted, 0), _SETTLED_AFTER)
+    plays = int(final * (age + 1) / (age + 2))
+    likes = plays * (10 + (bits >> 36 & 31)) // 1000
+    return Video(
+        # The real ids begin with the creation time, too. Author and number below it make it unique.
+        item_id=str(create_time << 32 | index << 12 | number & 0xFFF),
+        create_time=create_time,
+        title=f"{_TITLES[bits >> 41 & 7]} 第{number}期",
+        plays=plays,
+        likes=likes,
+        comments=likes * (bits >> 44 & 15) // 200,
+        shares=likes * (bits >> 48 & 15) // 150,
+        good=bits >> 52 & 7 == 0,
+    )
