@@ -1,0 +1,284 @@
+"""What goes over the wire and what comes back: a server on loopback that answers with the bytes it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import gzip
+import ssl
+from collections.abc import AsyncIterator
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import trustme
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    ResponseDataLossError,
+)
+from scrapy.http import Response
+from scrapy.settings import Settings
+
+from xingtu_crawler import meta
+from xingtu_crawler.middlewares.download_handler import TokenDownloadHandler
+
+TOKEN = "s3cret/+token&?"
+QUOTED = b"s3cret%2F%2Btoken%26%3F"
+MAX_SIZE = 50_000
+
+
+class Server:
+    """Answers each request on a connection with the next of `answers`, and hangs up behind the last."""
+
+    def __init__(self) -> None:
+        self.answers: list[bytes] = []
+        self.requests: list[bytes] = []
+        self.connections = 0
+        self.silent = False
+        self.hangs_up = True
+        self.port = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answer one connection until there is nothing more to say."""
+        self.connections += 1
+        try:
+            while True:
+                self.requests.append(await reader.readuntil(b"\r\n\r\n"))
+                if self.silent:
+                    await asyncio.sleep(60)
+                writer.write(self.answers.pop(0) if self.answers else b"")
+                await writer.drain()
+                if self.hangs_up and not self.answers:
+                    return
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return
+        finally:
+            writer.close()
+
+
+def http(body: bytes = b"{}", *, status: str = "200 OK", headers: str = "", length: int | None = None) -> bytes:
+    size = len(body) if length is None else length
+    return f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n{headers}\r\n".encode() + body
+
+
+async def listening(server: Server, context: ssl.SSLContext | None = None) -> AsyncIterator[Server]:
+    listener = await asyncio.start_server(server.serve, "127.0.0.1", 0, ssl=context)
+    server.port = listener.sockets[0].getsockname()[1]
+    try:
+        yield server
+    finally:
+        listener.close()
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[Server]:
+    async for each in listening(Server()):
+        yield each
+
+
+@pytest.fixture
+async def tls_server() -> AsyncIterator[Server]:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+    async for each in listening(Server(), context):
+        yield each
+
+
+class Wire:
+    """A handler and how it is used."""
+
+    def __init__(self, **settings: Any) -> None:
+        pool = SimpleNamespace(secret=lambda _alias: TOKEN)
+        values = {
+            "DOWNLOAD_MAXSIZE": MAX_SIZE,
+            "DOWNLOAD_TIMEOUT": 5,
+            "USER_AGENT": "us",
+            "DOWNLOAD_VERIFY_CERTIFICATES": True,
+        }
+        crawler = SimpleNamespace(
+            settings=Settings({**values, **settings}), get_extension=lambda _kind: SimpleNamespace(pool=pool)
+        )
+        self.handler = TokenDownloadHandler.from_crawler(cast("Crawler", crawler))
+
+    async def get(self, port: int, path: str = "/x?a=1", *, scheme: str = "http", **changes: Any) -> Response:
+        """Ask with the token."""
+        request = Request(f"{scheme}://127.0.0.1:{port}{path}", **changes)
+        request.meta.setdefault(meta.TOKEN_ALIAS, "token-1")
+        return await self.handler.download_request(request)
+
+
+@pytest.fixture
+async def wire() -> AsyncIterator[Wire]:
+    one = Wire()
+    yield one
+    await one.handler.close()
+
+
+async def test_the_token_is_on_the_wire_and_nowhere_else(server: Server, wire: Wire) -> None:
+    server.answers = [
+        http(b'{"echo": "' + TOKEN.encode() + b'"}', headers=f"X-Echo: {TOKEN}\r\nX-Two: 1\r\nX-Two: 2\r\n")
+    ]
+    request = Request(f"http://127.0.0.1:{server.port}/x?a=1", meta={meta.TOKEN_ALIAS: "token-1"})
+    response = await wire.handler.download_request(request)
+    assert server.requests[0].startswith(b"GET /x?a=1&token=" + QUOTED + b" HTTP/1.1\r\n")
+    assert (response.url, response.status, response.body) == (request.url, 200, b'{"echo": "***"}')
+    assert response.headers["X-Echo"] == b"***"
+    assert response.headers.getlist("X-Two") == [b"1", b"2"]
+    assert 0 < request.meta["download_latency"] < 5
+    assert "s3cret" not in repr((request.meta, request.headers, response.headers, response.body))
+
+
+async def test_the_headers_are_those_of_the_settings_and_of_the_request(server: Server) -> None:
+    wire = Wire(DEFAULT_REQUEST_HEADERS={"Accept": "application/json", "Accept-Encoding": "gzip"})
+    server.answers = [http()]
+    await wire.get(server.port, headers={"Accept": "text/plain", "X-Own": "1"})
+    await wire.handler.close()
+    sent = {line.split(": ")[0]: line.split(": ")[1] for line in server.requests[0].decode().split("\r\n")[1:-2]}
+    assert sent.pop("Host") == f"127.0.0.1:{server.port}"
+    assert sent == {"Accept": "text/plain", "Accept-Encoding": "gzip", "User-Agent": "us", "X-Own": "1"}
+
+
+async def test_no_header_is_sent_that_nobody_asked_for(server: Server) -> None:
+    wire = Wire(DEFAULT_REQUEST_HEADERS={"Accept": None, "X-None": None})
+    server.answers = [http()]
+    await wire.get(server.port)
+    await wire.handler.close()
+    names = [line.split(": ")[0] for line in server.requests[0].decode().split("\r\n")[1:-2]]
+    assert sorted(names) == ["Host", "User-Agent"]
+
+
+async def test_a_size_of_zero_is_no_limit(server: Server) -> None:
+    wire = Wire(DOWNLOAD_MAXSIZE=0)
+    server.answers = [http(bytes(10 * MAX_SIZE))]
+    assert len((await wire.get(server.port)).body) == 10 * MAX_SIZE
+    await wire.handler.close()
+
+
+async def test_a_request_without_a_token_is_sent_as_it_is(server: Server, wire: Wire) -> None:
+    server.answers = [http(b"token=abc")]
+    response = await wire.get(server.port, "/y", meta={meta.TOKEN_ALIAS: None}, method="POST", body=b"question")
+    assert server.requests[0].startswith(b"POST /y HTTP/1.1\r\n")
+    assert response.body == b"token=abc"
+
+
+async def test_connections_are_used_again(server: Server, wire: Wire) -> None:
+    server.answers = [http() for _ in range(3)]
+    for _ in range(3):
+        await wire.get(server.port)
+    assert (server.connections, len(server.requests)) == (1, 3)
+
+
+async def test_a_call_is_never_sent_twice_by_itself(server: Server, wire: Wire) -> None:
+    server.answers = [http()]
+    server.hangs_up = False
+    await wire.get(server.port)
+    server.hangs_up = True  # on the connection that is kept alive, in the middle of a call
+    with pytest.raises(DownloadFailedError):
+        await wire.get(server.port)
+    assert len(server.requests) == 2
+
+
+async def test_compressed_answers_are_read(server: Server, wire: Wire) -> None:
+    server.hangs_up = False
+    for encoding in ("gzip", "x-gzip", "GZIP"):
+        server.answers = [http(gzip.compress(b'{"a": 1}'), headers=f"Content-Encoding: {encoding}\r\n")]
+        response = await wire.get(server.port)
+        assert response.body == b'{"a": 1}'
+        assert "Content-Encoding" not in response.headers
+    server.answers = [http(b'{"a": 1}', headers="Content-Encoding: identity\r\n")]
+    assert (await wire.get(server.port)).body == b'{"a": 1}'
+
+
+async def test_a_redirect_is_an_answer_like_any_other(server: Server, wire: Wire) -> None:
+    server.answers = [http(status="302 Found", headers="Location: http://127.0.0.1:1/\r\n")]
+    response = await wire.get(server.port)
+    assert response.status == 302
+    assert len(server.requests) == 1
+
+
+CHUNKED_AND_CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n"
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        (http(b"abc", length=10), ResponseDataLossError, "cut short"),
+        (CHUNKED_AND_CUT, ResponseDataLossError, "cut short"),
+        (http(b"{}", headers="Content-Encoding: br\r\n"), ResponseDataLossError, "not asked for"),
+        (http(b"no gzip", headers="Content-Encoding: gzip\r\n"), ResponseDataLossError, "decompressed"),
+        (
+            http(gzip.compress(bytes(MAX_SIZE + 1)), headers="Content-Encoding: gzip\r\n"),
+            ResponseDataLossError,
+            "decompressed",
+        ),
+        (http(bytes(MAX_SIZE + 1)), DownloadCancelledError, "longer than 50000 bytes"),
+        (b"", DownloadFailedError, "disconnected"),
+        (b"SSH-2.0-OpenSSH_9.6\r\n\r\n", DownloadFailedError, "HTTP"),
+        (b"HTTP/1.1 200 OK\r\n" + TOKEN.encode() + b"\r\n\r\n", DownloadFailedError, "header"),
+    ],
+    ids=["cut", "chunk_cut", "brotli", "no_gzip", "bomb", "long", "nothing", "no_http", "bad_header"],
+)
+async def test_what_goes_wrong_is_told_without_the_token(
+    server: Server, wire: Wire, answer: bytes, error: type[Exception], words: str
+) -> None:
+    server.answers = [answer]
+    with pytest.raises(error, match=words) as raised:
+        await wire.get(server.port)
+    assert type(raised.value) is error
+    assert "s3cret" not in f"{raised.value!r} {raised.value.__context__!r} {raised.value.__cause__!r}"
+
+
+async def test_an_answer_that_does_not_come_is_a_timeout(server: Server, wire: Wire) -> None:
+    server.silent = True
+    with pytest.raises(DownloadTimeoutError, match=r"no answer within 0\.2 s"):
+        await wire.get(server.port, meta={"download_timeout": 0.2})
+
+
+async def test_nobody_there(wire: Wire, unused_tcp_port: int) -> None:
+    with pytest.raises(DownloadConnectionRefusedError):
+        await wire.get(unused_tcp_port)
+    request = Request("http://no-such-host.invalid/x", meta={meta.TOKEN_ALIAS: "token-1"})
+    with pytest.raises(CannotResolveHostError):
+        await wire.handler.download_request(request)
+
+
+async def test_a_certificate_that_nobody_trusts_is_refused_unless_asked_for(tls_server: Server, wire: Wire) -> None:
+    tls_server.answers = [http()]
+    with pytest.raises(DownloadFailedError, match="certificate"):
+        await wire.get(tls_server.port, scheme="https")
+    assert tls_server.requests == []
+    trusting = Wire(DOWNLOAD_VERIFY_CERTIFICATES=False)
+    assert (await trusting.get(tls_server.port, scheme="https")).status == 200
+    await trusting.handler.close()
+
+
+async def test_a_proxy_is_asked_with_its_password(server: Server, wire: Wire) -> None:
+    server.answers = [http()]
+    login = "Basic " + base64.b64encode(b"user:password").decode()
+    await wire.get(
+        9,
+        headers={"Proxy-Authorization": login},
+        meta={"proxy": f"http://127.0.0.1:{server.port}", meta.TOKEN_ALIAS: "token-1"},
+    )
+    assert server.requests[0].startswith(b"GET http://127.0.0.1:9/x?a=1&token=" + QUOTED + b" HTTP/1.1\r\n")
+    assert f"Proxy-Authorization: {login}".encode() in server.requests[0]
+
+
+async def test_a_proxy_on_the_way_to_https_sees_neither_token_nor_path(server: Server, wire: Wire) -> None:
+    login = "Basic " + base64.b64encode(b"user:password").decode()
+    with pytest.raises(DownloadFailedError):
+        await wire.get(
+            9,
+            scheme="https",
+            headers={"Proxy-Authorization": login},
+            meta={"proxy": f"http://127.0.0.1:{server.port}", meta.TOKEN_ALIAS: "token-1"},
+        )
+    assert server.requests[0].startswith(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n")
+    assert f"Proxy-Authorization: {login}".encode() in server.requests[0]
+    assert b"s3cret" not in server.requests[0]

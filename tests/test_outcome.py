@@ -1,0 +1,156 @@
+"""What a crawl came to: figures, words, and whether it did its job."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import bson
+import pytest
+from scrapy.statscollectors import StatsCollector
+from scrapy.utils.test import get_crawler
+
+from xingtu_crawler.outcome import DONE, NEXT_STEP, Outcome
+
+STATS: dict[str, Any] = {
+    "downloader/request_count": 99,
+    "log_count/INFO": 12,
+    "xingtu/calls": 50,
+    "xingtu/billed": 21,
+    "xingtu/maybe_billed": 3,
+    "xingtu/retries": 4,
+    "xingtu/fresh": 7,
+    "xingtu/authors": 20,
+    "xingtu/answers/search/0": 2,
+    "xingtu/answers/base_info/0": 18,
+    "xingtu/answers/base_info/301": 3,
+    "xingtu/answers/base_info/http_502": 1,
+    "xingtu/stored/authors": 20,
+    "xingtu/stored/videos": 41,
+    "xingtu/failures/open": 2,
+    "xingtu/failures/terminal": 1,
+    "xingtu/failures/base_info/301 collection failed, please retry": 2,
+    "xingtu/failures/rec_videos/400 invalid parameters": 1,
+    "xingtu/quarantined": 1,
+    "xingtu/unparsed/base_info": 5,
+    "xingtu/unparsed/search": 2,
+    "xingtu/unknown_fields/search": 9,
+}
+
+
+def stats(values: dict[str, Any]) -> StatsCollector:
+    collector = StatsCollector(get_crawler())
+    collector.set_stats(dict(values))
+    return collector
+
+
+def outcome(close_reason: str = "finished", **changes: Any) -> Outcome:
+    return Outcome(close_reason, 1.0, 10, **changes)
+
+
+def test_figures_are_read_from_the_stats() -> None:
+    assert Outcome.of(stats(STATS), "finished", seconds=12.34567) == Outcome(
+        close_reason="finished",
+        seconds=12.346,
+        calls=50,
+        answers={"base_info": {"0": 18, "301": 3, "http_502": 1}, "search": {"0": 2}},
+        stored={"authors": 20, "videos": 41},
+        retries=4,
+        billed=21,
+        maybe_billed=3,
+        fresh=7,
+        failures={"base_info/301 collection failed, please retry": 2, "rec_videos/400 invalid parameters": 1},
+        open_failures=2,
+        terminal_failures=1,
+        quarantined=1,
+        unparsed=7,
+        unknown_fields=9,
+        authors=20,
+        errors=0,
+    )
+
+
+def test_a_crawl_that_did_nothing_has_zeros() -> None:
+    assert Outcome.of(stats({}), "shutdown", seconds=0) == Outcome("shutdown", 0.0, 0)
+
+
+def test_errors_in_the_log_and_in_callbacks_count() -> None:
+    values = {"log_count/ERROR": 2, "spider_exceptions/count": 1}
+    assert Outcome.of(stats(values), "finished", seconds=1).errors == 3
+
+
+def test_figures_can_be_stored_and_hold_every_count() -> None:
+    figures = Outcome.of(stats(STATS), "finished", seconds=1).figures()
+    assert bson.decode(bson.encode(figures)) == figures
+    assert figures["calls"] == {
+        "total": 50,
+        "billed": 21,
+        "maybe_billed": 3,
+        "retries": 4,
+        "by_endpoint": {"base_info": {"0": 18, "301": 3, "http_502": 1}, "search": {"0": 2}},
+    }
+    assert figures["failures"] == {
+        "open": 2,
+        "terminal": 1,
+        "by_reason": [
+            {"what": "base_info/301 collection failed, please retry", "count": 2},
+            {"what": "rec_videos/400 invalid parameters", "count": 1},
+        ],
+    }
+
+
+@pytest.mark.parametrize("reason", sorted(DONE))
+def test_a_crawl_that_went_as_typed_did_its_job(reason: str) -> None:
+    assert outcome(reason).did_its_job
+    # There is nothing to be had: no failure of the crawl.
+    assert outcome(reason, terminal_failures=3).did_its_job
+
+
+@pytest.mark.parametrize("trouble", [{"open_failures": 1}, {"quarantined": 1}, {"errors": 1}])
+def test_a_crawl_that_missed_something_did_not_do_its_job(trouble: dict[str, Any]) -> None:
+    assert not outcome(**trouble).did_its_job
+
+
+@pytest.mark.parametrize("reason", sorted((NEXT_STEP.keys() - DONE) | {"cancelled", ""}))
+def test_a_crawl_that_was_ended_did_not_do_its_job(reason: str) -> None:
+    assert not outcome(reason).did_its_job
+
+
+def test_every_close_reason_but_the_good_one_says_what_to_type() -> None:
+    designed = {
+        "max_calls",
+        "max_authors",
+        "no_valid_token",
+        "quota_exhausted",
+        "insufficient_balance",
+        "storage_unavailable",
+        "api_unavailable",
+        "shutdown",
+    }
+    assert designed <= NEXT_STEP.keys()
+    assert outcome("finished").next_step() is None
+    assert outcome("finished", open_failures=1).next_step() is not None
+
+
+def test_the_last_lines_tell_everything() -> None:
+    lines = list(Outcome.of(stats(STATS), "finished", seconds=12.3).lines(refusal=None))
+    failed = "base_info/301 collection failed, please retry: 2, rec_videos/400 invalid parameters: 1"
+    assert lines == [
+        "Closed (finished) after 12.3 s: 20 authors, 61 writes, 7 details fresh enough to be left",
+        "Cost: 50 calls, 21 of them billed and 3 that may have been, 4 retries",
+        f"Failed: {failed}; quarantined: 1",
+        "Next: Type the same command again: only what failed is asked again.",
+    ]
+
+
+def test_a_crawl_without_trouble_says_no_more_than_what_it_did() -> None:
+    assert len(list(outcome().lines(refusal=None))) == 2
+
+
+def test_quarantine_alone_is_told_too() -> None:
+    lines = list(outcome(quarantined=2).lines(refusal=None))
+    assert lines[2] == "Failed: none; quarantined: 2"
+
+
+def test_a_crawl_that_was_refused_has_said_already_what_to_do() -> None:
+    assert len(list(outcome("no_valid_token").lines(refusal="No token: set it."))) == 2
+    assert len(list(outcome("no_valid_token").lines(refusal=None))) == 3

@@ -1,0 +1,86 @@
+"""Progress: a live line on a terminal, a line in the log now and then elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+import time
+from typing import Self
+
+from rich.console import Console
+from rich.live import Live
+from rich.text import Text
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotConfigured
+
+from xingtu_crawler.outcome import Outcome
+
+logger = logging.getLogger(__name__)
+
+_LOG_INTERVAL_S = 10.0
+_LIVE_INTERVAL_S = 0.25
+
+
+class Progress:
+    """Shows calls, authors, documents and trouble while the crawl runs."""
+
+    def __init__(self, crawler: Crawler, *, live: bool) -> None:
+        self._crawler = crawler
+        self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False) if live else None
+        self._task: asyncio.Task[None] | None = None
+        self._started_at = time.monotonic()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Show a live line where the log goes to a terminal."""
+        settings = crawler.settings
+        if not settings.getbool("LOG_ENABLED"):
+            raise NotConfigured
+        live = sys.stderr.isatty() and not settings["LOG_FILE"]
+        progress = cls(crawler, live=live)
+        crawler.signals.connect(progress.start, signal=signals.engine_started)
+        crawler.signals.connect(progress.stop, signal=signals.spider_closed)
+        return progress
+
+    def start(self) -> None:
+        """Begin to show."""
+        if self._live:
+            terminal = sys.stderr
+            self._live.start()  # replaces sys.stderr, so that what is written goes above the live line
+            for handler in logging.root.handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
+                    handler.setStream(sys.stderr)
+        self._task = asyncio.create_task(self._show())
+
+    def stop(self) -> None:
+        """Stop showing and leave the terminal as it was."""
+        if self._task:
+            self._task.cancel()
+        if self._live and self._live.is_started:
+            proxy = sys.stderr
+            self._live.stop()
+            for handler in logging.root.handlers:
+                if isinstance(handler, logging.StreamHandler) and handler.stream is proxy:
+                    handler.setStream(sys.stderr)
+
+    async def _show(self) -> None:
+        while True:
+            await asyncio.sleep(_LIVE_INTERVAL_S if self._live else _LOG_INTERVAL_S)
+            if self._live:
+                self._live.update(Text(self._line()), refresh=True)
+            else:
+                logger.info("%s", self._line())
+
+    def _line(self) -> str:
+        seconds = time.monotonic() - self._started_at
+        now = Outcome.of(self._crawler.stats, "", seconds=seconds)
+        trouble = f", {now.retries} retries" if now.retries else ""
+        failed = now.open_failures + now.terminal_failures
+        trouble += f", {failed} failed" if failed else ""
+        trouble += f", {now.quarantined} quarantined" if now.quarantined else ""
+        return (
+            f"{seconds:.0f} s: {now.authors} authors, {sum(now.stored.values())} writes, {now.calls} calls "
+            f"({now.calls / seconds:.0f}/s){trouble}"
+        )

@@ -1,0 +1,23 @@
+"""How a crawl that cannot do its job says so: one line in the log, the same line for the command's last word."""
+
+from __future__ import annotations
+
+import logging
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import CloseSpider
+
+from xingtu_crawler.exceptions import UserError
+
+logger = logging.getLogger(__name__)
+
+REFUSAL_STAT = "xingtu/refusal"
+"""The stat that holds the line (str)."""
+
+
+def refusal(crawler: Crawler, error: UserError, reason: str) -> CloseSpider:
+    """Record why the crawl ends and return the exception that ends it while it is being opened."""
+    if crawler.stats.get_value(REFUSAL_STAT) is None:
+        crawler.stats.set_value(REFUSAL_STAT, str(error))
+        logger.error("%s", error)
+    return CloseSpider(reason)

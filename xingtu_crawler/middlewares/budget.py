@@ -1,0 +1,50 @@
+"""Counts every attempt on the wire and lets none beyond `max_calls` and the daily cap pass.
+
+The last step before the download: what passes here is a call, retries included.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Self
+
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.statscollectors import StatsCollector
+
+from xingtu_crawler import meta
+from xingtu_crawler.exceptions import CrawlClosingError, StorageError
+from xingtu_crawler.extensions.api_session import ApiSession
+
+
+class BudgetMiddleware:
+    """Ends the crawl with `max_calls` or `daily_calls` at the first call that the budget does not cover."""
+
+    def __init__(self, session: ApiSession, stats: StatsCollector) -> None:
+        self._session = session
+        self._stats = stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take the budget from the crawl's API session."""
+        return cls(ApiSession.of(crawler), crawler.stats)
+
+    async def process_request(self, request: Request) -> None:
+        """Claim one call of the run and one of the day, or raise `CrawlClosingError`."""
+        if meta.ENDPOINT not in request.meta:
+            return
+        if not self._session.budget.take():
+            self._session.close("max_calls")
+            raise CrawlClosingError("max_calls is reached")
+        daily = self._session.daily_calls
+        try:
+            covered = daily is None or await daily.take(datetime.now(UTC))
+        except StorageError:  # the crawl has been ended for it
+            self._session.budget.give_back()
+            raise CrawlClosingError("MongoDB is gone") from None
+        if not covered:
+            self._session.budget.give_back()
+            self._session.close("daily_calls")
+            raise CrawlClosingError("the daily cap is reached")
+        self._stats.inc_value("xingtu/calls")
+        self._stats.inc_value(f"xingtu/calls/{request.meta[meta.ENDPOINT]}")

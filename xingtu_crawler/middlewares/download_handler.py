@@ -1,0 +1,187 @@
+"""The wire: the only place where a request meets its token.
+
+A download handler over aiohttp, which costs a fraction of the computing time of those that come with Scrapy:
+one session, nothing of the request or response copied. The token is in the URL that is sent and nowhere else, and
+everything that comes back (body, headers, exceptions) is cleaned of it before anyone else sees it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, Self
+from urllib.parse import quote
+
+import aiohttp
+from scrapy import Request
+from scrapy.crawler import Crawler
+from scrapy.exceptions import (
+    CannotResolveHostError,
+    DownloadCancelledError,
+    DownloadConnectionRefusedError,
+    DownloadFailedError,
+    DownloadTimeoutError,
+    ResponseDataLossError,
+)
+from scrapy.http import Headers, Response
+from scrapy.utils.gz import gunzip
+from yarl import URL
+
+from xingtu_crawler import meta
+from xingtu_crawler.api.secrets import Redactor
+from xingtu_crawler.extensions.api_session import ApiSession
+
+_NOTHING_SECRET = Redactor([])
+
+
+class TokenDownloadHandler:
+    """Sends requests with the token that they have leased; others are sent as they are."""
+
+    lazy = False
+
+    def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
+        settings = crawler.settings
+        self._max_size = settings.getint("DOWNLOAD_MAXSIZE")
+        self._timeout = settings.getfloat("DOWNLOAD_TIMEOUT")
+        self._verified = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
+        self._headers = Headers({**settings.getdict("DEFAULT_REQUEST_HEADERS"), "User-Agent": settings["USER_AGENT"]})
+        self._sent_headers = _sent(self._headers)
+        self._wire: aiohttp.ClientSession | None = None
+        self._tokens: dict[str, tuple[str, Redactor]] = {}
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Read the settings; the connections are opened with the first request, when the event loop runs."""
+        return cls(crawler)
+
+    async def download_request(self, request: Request) -> Response:
+        """Send a request and return its response, neither of which ever shows the token.
+
+        Raises the exceptions of `scrapy.exceptions` for what went wrong on the way.
+        """
+        result = await self._send(request)
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._wire is not None:
+            await self._wire.close()
+
+    async def _send(self, request: Request) -> Response | Exception:
+        # Errors are returned, not raised: a raised one carries frames and a context with the token in them.
+        url, redactor = self._url(request)
+        try:
+            return await self._ask(request, url, redactor)
+        except TimeoutError:
+            return DownloadTimeoutError(f"no answer within {self._limit(request):g} s")
+        except aiohttp.ClientPayloadError:
+            return ResponseDataLossError("the answer was cut short")
+        except aiohttp.ClientConnectorDNSError as error:
+            kind: type[Exception] = CannotResolveHostError
+            message = str(error)
+        except aiohttp.ClientSSLError as error:
+            kind, message = DownloadFailedError, str(error)
+        except aiohttp.ClientConnectorError as error:
+            kind, message = DownloadConnectionRefusedError, str(error)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it may show the token
+            kind = type(error) if type(error).__module__ == "scrapy.exceptions" else DownloadFailedError
+            message = str(error) or type(error).__name__
+        return kind(redactor.text(message))
+
+    def _url(self, request: Request) -> tuple[URL, Redactor]:
+        """Return the URL as it is sent, and what cleans the answer."""
+        alias = request.meta.get(meta.TOKEN_ALIAS)
+        if alias is None:
+            return URL(request.url, encoded=True), _NOTHING_SECRET
+        if alias not in self._tokens:
+            token = ApiSession.of(self._crawler).pool.secret(alias)
+            self._tokens[alias] = quote(token, safe=""), Redactor([token])
+        quoted, redactor = self._tokens[alias]
+        separator = "&" if "?" in request.url else "?"
+        return URL(f"{request.url}{separator}token={quoted}", encoded=True), redactor
+
+    async def _ask(self, request: Request, url: URL, redactor: Redactor) -> Response:
+        now = asyncio.get_running_loop().time
+        begun = now()
+        headers = _sent({**self._headers, **request.headers}) if request.headers else dict(self._sent_headers)
+        authorization = headers.pop("Proxy-Authorization", None)
+        async with self._session().request(
+            request.method,
+            url,
+            data=request.body or None,
+            headers=headers,
+            allow_redirects=False,  # one would carry the token elsewhere
+            timeout=aiohttp.ClientTimeout(total=self._limit(request)),
+            proxy=request.meta.get("proxy"),
+            # aiohttp makes a Proxy-Authorization of it, in the request or in the CONNECT before it.
+            proxy_headers={"Authorization": authorization} if authorization else None,
+        ) as answer:
+            request.meta["download_latency"] = now() - begun
+            body = await self._read(answer)
+            encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
+            if encoding != "identity":
+                body = self._decompressed(body, encoding)
+            return Response(
+                request.url,
+                status=answer.status,
+                headers=_headers(answer, redactor),
+                body=redactor.body(body),
+                request=request,
+            )
+
+    def _session(self) -> aiohttp.ClientSession:
+        if self._wire is None:
+            self._wire = aiohttp.ClientSession(
+                # The downloader bounds what is in flight; waiting here would count as waiting for an answer.
+                connector=aiohttp.TCPConnector(limit=0, ssl=self._verified),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                auto_decompress=False,  # it is bounded here
+                skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
+            )
+            # aiohttp would send a GET again by itself when a connection that is kept alive breaks: a call that no
+            # budget has seen.
+            self._wire._retry_connection = False
+        return self._wire
+
+    def _limit(self, request: Request) -> float:
+        return float(request.meta.get("download_timeout", self._timeout))
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+        chunks: list[bytes] = []
+        size = 0
+        async for chunk in answer.content.iter_any():
+            chunks.append(chunk)
+            size += len(chunk)
+            if 0 < self._max_size < size:
+                raise DownloadCancelledError(f"the answer is longer than {self._max_size} bytes")
+        return b"".join(chunks)
+
+    def _decompressed(self, body: bytes, encoding: str) -> bytes:
+        if encoding not in {"gzip", "x-gzip"}:
+            raise ResponseDataLossError("the answer is in an encoding that was not asked for")
+        try:
+            return gunzip(body, max_size=self._max_size)
+        except Exception as error:  # noqa: BLE001 - gzip, zlib and struct errors, and the size limit's own
+            raise ResponseDataLossError(f"the answer cannot be decompressed: {type(error).__name__}") from None
+
+
+def _sent(headers: Mapping[Any, Any]) -> dict[str, str]:
+    """Return headers as they go over the wire; None stands for one that is not to be sent."""
+    return {
+        name.decode("latin-1"): b",".join(values).decode("latin-1")
+        for name, values in Headers(headers).items()
+        if values
+    }
+
+
+def _headers(answer: aiohttp.ClientResponse, redactor: Redactor) -> Headers:
+    """Return the headers without the token, and without the encoding that the body no longer has."""
+    kept: dict[bytes, list[bytes]] = {}
+    for name, value in answer.raw_headers:
+        if name.lower() != b"content-encoding":
+            clean = redactor.text(value.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+            kept.setdefault(name, []).append(clean)
+    return Headers(kept)

@@ -1,0 +1,1 @@
+"""Thin adapters between Scrapy's items and `items/` and `storage/`: validation, MongoDB."""

@@ -1,0 +1,41 @@
+"""Hands typed answers to the recorder: an item is done when MongoDB has acknowledged everything in it."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from scrapy.crawler import Crawler
+
+from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.validation import ValidDetail, ValidPage
+
+
+class MongoPipeline:
+    """Stores what comes; what MongoDB cannot hold goes to quarantine, what it cannot take any more to the spill."""
+
+    def __init__(self, run: RunRecord) -> None:
+        self._run = run
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take the recorder from the crawl's run record."""
+        return cls(RunRecord.of(crawler))
+
+    async def open_spider(self) -> None:
+        """Open the store before anything is asked; raise `CloseSpider` where it cannot be had."""
+        await self._run.open_store()
+
+    async def process_item(self, item: object) -> object:
+        """Store an item and return it; what is not of this project passes.
+
+        Raises `DropItem` where an answer went to the spill file instead.
+        """
+        match item:
+            case ValidDetail(answer):
+                await self._run.keep(answer, self._run.recorder.detail(item))
+            case ValidPage(answer):
+                await self._run.keep(answer, self._run.recorder.page(item))
+            case FailedQuestion():
+                await self._run.keep(item, self._run.recorder.failure(item))
+        return item

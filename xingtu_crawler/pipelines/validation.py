@@ -1,0 +1,58 @@
+"""Types the payload of every answer; what is not the answer to its question goes to quarantine and is dropped."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from scrapy.crawler import Crawler
+from scrapy.exceptions import DropItem
+from scrapy.statscollectors import StatsCollector
+
+from xingtu_crawler.exceptions import IdentityError
+from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.items import Parsed
+from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
+from xingtu_crawler.items.validation import validate_detail, validate_page
+
+
+class ValidationPipeline:
+    """Turns answers into typed payloads and counts what did not fit or was not known."""
+
+    def __init__(self, run: RunRecord, stats: StatsCollector) -> None:
+        self._run = run
+        self._stats = stats
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Take the recorder from the crawl's run record."""
+        return cls(RunRecord.of(crawler), crawler.stats)
+
+    async def process_item(self, item: object) -> object:
+        """Return the typed form of an answer, and anything else as it is.
+
+        Raises `DropItem` where the answer went to quarantine instead.
+        """
+        try:
+            if isinstance(item, DetailAnswer):
+                detail = validate_detail(item)
+                self._count(item.endpoint, detail.parsed)
+                return detail
+            if isinstance(item, SearchAnswer):
+                page = validate_page(item)
+                for _, parsed in page.authors.values():
+                    self._count("search", parsed)
+                return page
+        except IdentityError as error:
+            recorder = self._run.recorder
+            if isinstance(item, DetailAnswer):
+                await self._run.keep(item, recorder.quarantine_detail(item, str(error)))
+            elif isinstance(item, SearchAnswer):
+                await self._run.keep(item, recorder.quarantine_page(item, str(error), item.body))
+            raise DropItem(str(error)) from None
+        return item
+
+    def _count(self, endpoint: str, parsed: Parsed) -> None:
+        if parsed.unparsed:
+            self._stats.inc_value(f"xingtu/unparsed/{endpoint}", len(parsed.unparsed))
+        if parsed.unknown_fields:
+            self._stats.inc_value(f"xingtu/unknown_fields/{endpoint}", len(parsed.unknown_fields))

@@ -1,0 +1,19 @@
+"""The response that a spider sees: an answer with code 0, its envelope already read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scrapy.http import TextResponse
+
+from xingtu_crawler.api.envelope import Envelope
+
+
+class ApiResponse(TextResponse):
+    """A successful answer; `envelope` is its body, read."""
+
+    attributes: tuple[str, ...] = (*TextResponse.attributes, "envelope")
+
+    def __init__(self, *args: Any, envelope: Envelope, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.envelope = envelope

@@ -1,0 +1,181 @@
+"""Every Scrapy setting of the project: its value, why, and who reads it. Nothing else reads the environment."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from pydantic import SecretStr
+
+from xingtu_crawler.log import protect
+
+
+def _environment(name: str, default: Any = None) -> Any:
+    """Return an environment variable; one that is set but empty counts as not set."""
+    return os.environ.get(name) or default
+
+
+# --- The project -------------------------------------------------------------------------------------------
+
+BOT_NAME = "xingtu_crawler"
+SPIDER_MODULES = ["xingtu_crawler.spiders"]
+NEWSPIDER_MODULE = "xingtu_crawler.spiders"
+COMMANDS_MODULE = "xingtu_crawler.commands"
+
+# --- The API (extensions/api_session.py) -------------------------------------------------------------------
+
+# Wrapped, so that neither `scrapy settings` nor a log of the settings shows it. Empty is not the same as
+# missing: somebody meant to set it.
+_token = os.environ.get("JUSTONEAPI_TOKEN")
+JUSTONEAPI_TOKEN = None if _token is None else SecretStr(_token)
+# The second line of defence stands before anything can log.
+protect([_token] if _token else [])
+del _token
+
+# A file with the token, or several: for scrapyd and containers.
+JUSTONEAPI_TOKEN_FILE = _environment("JUSTONEAPI_TOKEN_FILE")
+# prod-global, prod-cn (plain HTTP!) or sandbox.
+JUSTONEAPI_ENV = _environment("JUSTONEAPI_ENV", "prod-global")
+# Overrides the address of the environment.
+JUSTONEAPI_BASE_URL = _environment("JUSTONEAPI_BASE_URL")
+# Options of the sandbox that a crawl in the environment `sandbox` starts for itself.
+XINGTU_SANDBOX = _environment("XINGTU_SANDBOX", "")
+# The most calls per second and token; 0: what the API bears is found out (api/pace.py).
+XINGTU_MAX_RATE = _environment("XINGTU_MAX_RATE", "0")
+
+# --- Retrying (middlewares/business_code.py) ---------------------------------------------------------------
+
+# With 15 % of the answers failing, 1 of 4 million questions stays unanswered after 8 attempts.
+XINGTU_MAX_ATTEMPTS = _environment("XINGTU_MAX_ATTEMPTS", "8")
+# Seconds before the second attempt; doubled for each further one, up to the maximum.
+XINGTU_BACKOFF_BASE = _environment("XINGTU_BACKOFF_BASE", "1")
+XINGTU_BACKOFF_MAX = _environment("XINGTU_BACKOFF_MAX", "60")
+
+# --- Storage (extensions/run_record.py) --------------------------------------------------------------------
+
+# Unset: the embedded MongoDB under XINGTU_DATA_DIR.
+MONGO_URI = _environment("MONGO_URI")
+# Unset: `xingtu`, in the sandbox `xingtu_sandbox`. Synthetic rows never land beside real ones.
+MONGO_DATABASE = _environment("MONGO_DATABASE")
+XINGTU_DATA_DIR = _environment("XINGTU_DATA_DIR", ".data")
+# Bytes that must be free before the embedded MongoDB starts.
+XINGTU_EMBEDDED_MIN_FREE = _environment("XINGTU_EMBEDDED_MIN_FREE", "500000000")
+# 0: no spells are kept in `history`.
+XINGTU_HISTORY = _environment("XINGTU_HISTORY", "1")
+# The most calls a day (Asia/Shanghai) of all crawls into the database together; 0: no cap.
+XINGTU_DAILY_CALLS = _environment("XINGTU_DAILY_CALLS", "0")
+# Seconds for which writes wait while MongoDB is away; meanwhile nothing is asked.
+XINGTU_STORAGE_PATIENCE = _environment("XINGTU_STORAGE_PATIENCE", "900")
+
+# --- Components --------------------------------------------------------------------------------------------
+
+DOWNLOAD_HANDLERS = {
+    "http": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
+    "https": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
+    # Nothing else is ever downloaded.
+    "data": None,
+    "file": None,
+    "ftp": None,
+    "s3": None,
+}
+DOWNLOADER_MIDDLEWARES = {
+    # Behind Scrapy's HTTP cache (900): what is cached costs no call, and what failed is never cached.
+    "xingtu_crawler.middlewares.business_code.BusinessCodeMiddleware": 930,
+    "xingtu_crawler.middlewares.token.TokenMiddleware": 940,
+    "xingtu_crawler.middlewares.budget.BudgetMiddleware": 950,
+    # Decided by business code and with pauses instead: Scrapy's own retry pays again at once.
+    "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+    # The download handler does what these do; each costs time at every call.
+    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,
+    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
+    "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
+    # The stats of this project count calls and answers.
+    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+    # Web pages only.
+    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+    # The download handler decompresses, so that it can clean the body of an echoed token.
+    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
+}
+SPIDER_MIDDLEWARES = {
+    # Marks the first requests, for nobody.
+    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
+    # Every answer has been judged by its body when it comes here.
+    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+    # A `Referer` would tell one URL to the next; depth and URL length mean nothing here.
+    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
+}
+ITEM_PIPELINES = {
+    "xingtu_crawler.pipelines.validation.ValidationPipeline": 300,
+    "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
+}
+EXTENSIONS = {
+    "xingtu_crawler.extensions.api_session.ApiSession": 0,
+    "xingtu_crawler.extensions.run_record.RunRecord": 0,
+    "xingtu_crawler.extensions.progress.Progress": 500,
+    "xingtu_crawler.extensions.garbage.SeldomGarbageCollection": 500,
+    # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
+    "scrapy.extensions.logstats.LogStats": None,
+}
+SCHEDULER = "xingtu_crawler.scheduler.DelayScheduler"
+# First asked, first sent: authors are completed in the order in which they were found.
+SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
+SCHEDULER_DISK_QUEUE = "scrapy.squeues.PickleFifoDiskQueue"
+# There is one host; the default queue balances hosts.
+SCHEDULER_PRIORITY_QUEUE = "scrapy.pqueues.ScrapyPriorityQueue"
+# No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.
+DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
+LOG_FORMATTER = "xingtu_crawler.log.XingtuLogFormatter"
+
+# --- Downloading -------------------------------------------------------------------------------------------
+
+CONCURRENT_REQUESTS = 64
+# One host, so the same: the pace is kept by api/pace.py, not by slots.
+CONCURRENT_REQUESTS_PER_DOMAIN = CONCURRENT_REQUESTS
+DOWNLOAD_DELAY = 0
+# Scrapy would read and parse the source of the callback at every answer: it forgets bound methods at once.
+WARN_ON_GENERATOR_RETURN_VALUE = False
+# Scrapy starts this many tasks for the output of each callback; here that is one item and some requests.
+CONCURRENT_ITEMS = 1
+# The API's own advice: at least 60 s. A call that is given up on may have been billed.
+DOWNLOAD_TIMEOUT = 60
+# Whatever comes must fit into a quarantine document (16 MB); the largest known answer has 70 kB.
+DOWNLOAD_MAXSIZE = 15_000_000
+DEFAULT_REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
+USER_AGENT = "xingtu-crawler"
+ROBOTSTXT_OBEY = False
+
+# --- Security: what Scrapy leaves open ---------------------------------------------------------------------
+
+DOWNLOAD_VERIFY_CERTIFICATES = True
+# The API never redirects; a redirect would carry the token elsewhere.
+REDIRECT_ENABLED = False
+RETRY_ENABLED = False
+COOKIES_ENABLED = False
+TELNETCONSOLE_ENABLED = False
+REMOTE_CONTROL_ENABLED = False
+# The environment's proxies would see the token of an http:// API. On request: -s HTTPPROXY_ENABLED=1.
+HTTPPROXY_ENABLED = False
+
+# --- Logging -----------------------------------------------------------------------------------------------
+
+LOG_LEVEL = "INFO"
+LOG_VERSIONS: list[str] = []  # in `runs`
+STATS_DUMP = False  # the last lines and `runs` say it better
+
+# --- The event loop ----------------------------------------------------------------------------------------
+
+try:
+    import uvloop  # noqa: F401
+except ImportError:  # Windows
+    pass
+else:
+    # 1.3 times the calls per second of asyncio's own loop.
+    ASYNCIO_EVENT_LOOP = "uvloop.Loop"
