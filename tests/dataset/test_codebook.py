@@ -1,0 +1,140 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Endpoint
+from xingtu_crawler.dataset.codebook import CRAWL_FIELDS, INDEX, describe, endpoints, index, pages, write
+from xingtu_crawler.items import MODELS, VOLATILE, Payload
+from xingtu_crawler.items.fields import Text, about
+from xingtu_crawler.items.videos import FIELDS
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs" / "codebook"
+
+
+def scrapy(*arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "scrapy", *arguments]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_the_pages_are_what_the_models_say() -> None:
+    written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
+
+    stale = [name for name, text in {**pages(), INDEX: index(FOLDER)}.items() if written.get(name) != text]
+
+    assert stale == [], "type: scrapy codebook"
+
+
+@pytest.mark.parametrize("endpoint", sorted(MODELS))
+def test_every_field_is_described(endpoint: str) -> None:
+    for doc in describe(MODELS[endpoint]):
+        assert doc.description.endswith("."), doc.path
+        assert len(doc.description) >= 6, doc.path
+
+
+def test_every_endpoint_of_the_registry_has_a_page() -> None:
+    assert endpoints() == [SEARCH, *DETAILS.values()]
+    assert sorted(pages()) == sorted(f"{endpoint.collection}.md" for endpoint in endpoints())
+
+
+def test_paths_and_types_are_those_of_the_stored_data() -> None:
+    types = {doc.path: doc.type for endpoint in MODELS for doc in describe(MODELS[endpoint])}
+
+    assert types["price_info"] == "array of object"
+    assert types["price_info[].price"] == "integer"
+    assert types["price_info[].end_time"] == "UTC datetime"
+    assert types["price_info[].price_extra_info.sku_version"] == "any value"
+    assert types["attribute_datas.last_10_items[].item_id"] == "string"
+    assert types["attribute_datas.game_type"] == "object of number"
+    assert types["attribute_datas.tags_relation"] == "object of array of string"
+    assert types["attribute_datas.assign_task_price_list"] == "any value"
+    assert types["industry_list"] == "array of any value"
+    assert types["is_star"] == "boolean"
+
+
+@pytest.mark.parametrize("endpoint", sorted(VOLATILE))
+def test_volatile_paths_are_fields_and_are_marked(endpoint: str) -> None:
+    fields = {doc.path for doc in describe(MODELS[endpoint])}
+    (collection,) = (one.collection for one in endpoints() if one.name == endpoint)
+    page = pages()[f"{collection}.md"]
+
+    assert fields >= VOLATILE[endpoint]
+    for path in fields:
+        is_marked = f"| `data.{path}` † |" in page
+        assert is_marked == any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in VOLATILE[endpoint])
+
+
+def test_every_row_has_three_cells() -> None:
+    for text in (*pages().values(), index(FOLDER)):
+        rows = [line for line in text.splitlines() if line.startswith("| `")]
+        assert rows
+        assert all(line.replace(r"\|", "").count("|") == 4 for line in rows)
+
+
+def test_the_fields_of_crawl_and_of_videos_are_described() -> None:
+    text = index(FOLDER)
+
+    assert all(f"`crawl.{name}`" in text for name in CRAWL_FIELDS)
+    assert all(meaning.endswith(".") for meaning in FIELDS.values())
+
+
+def test_the_index_lists_the_pages_written_by_hand(tmp_path: Path) -> None:
+    (tmp_path / "runs.md").write_text("# runs\n\nOne document per crawl.\n\nMore.\n", encoding="utf-8")
+
+    written = write(tmp_path)
+
+    assert {path.name for path in written} == {*pages(), INDEX}
+    text = (tmp_path / INDEX).read_text(encoding="utf-8")
+    assert "| [runs](runs.md) | One document per crawl. |" in text
+    assert text.count("](authors.md)") == 1
+    write(tmp_path)
+    assert (tmp_path / INDEX).read_text(encoding="utf-8") == text
+
+
+def test_a_sixth_endpoint_gets_its_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Sixth(Payload, endpoint="sixth"):
+        """What the sixth says."""
+
+        name: Text = about("A name | with a bar.")
+
+    monkeypatch.setitem(DETAILS, "sixth", Endpoint("sixth", "/api/sixth/v1", "author_sixth", "Author Sixth (V1)"))
+    try:
+        page = pages()["author_sixth.md"]
+    finally:
+        del MODELS["sixth"]
+
+    assert r"| `data.name` | string | A name \| with a bar. |" in page
+
+
+def test_a_type_without_a_name_is_an_error() -> None:
+    class Odd(Payload):
+        name: complex | None = about("Odd.")
+
+    with pytest.raises(TypeError, match="name: the codebook has no name"):
+        list(describe(Odd))
+
+
+def test_the_command_writes_the_pages(tmp_path: Path) -> None:
+    done = scrapy("codebook", str(tmp_path / "new" / "folder"))
+
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == f"Wrote {len(pages()) + 1} pages to {tmp_path / 'new' / 'folder'}.\n"
+    for name, text in pages().items():
+        assert (tmp_path / "new" / "folder" / name).read_text(encoding="utf-8") == text
+
+
+@pytest.mark.parametrize("arguments", [("a", "b"), ("{file}",)])
+def test_a_wrong_argument_is_one_line(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
+    file = tmp_path / "file"
+    file.write_text("", encoding="utf-8")
+
+    done = scrapy("codebook", *(argument.format(file=file) for argument in arguments))
+
+    assert done.returncode == 2
+    assert "Traceback" not in done.stderr
+    assert "type scrapy codebook" in done.stderr.splitlines()[-1]

@@ -1,0 +1,124 @@
+"""`scrapy crawl`: checks what can be checked before anything starts, and exits with what the crawl came to.
+
+Exit codes: 0 the crawl did its job; 1 it did not, or not all of it; 2 something has to be put right first, and
+nothing was asked.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import traceback
+from types import TracebackType
+
+from rich.console import Console
+from scrapy.commands.crawl import Command as ScrapyCrawl
+from scrapy.crawler import Crawler
+from scrapy.exceptions import UsageError
+
+from xingtu_crawler.api import environments
+from xingtu_crawler.api.typed import nearest
+from xingtu_crawler.checks import check_log_level, check_settings
+from xingtu_crawler.dataset.summary import render
+from xingtu_crawler.exceptions import UserError
+from xingtu_crawler.extensions.api_session import read_pool
+from xingtu_crawler.extensions.refusal import REFUSAL_STAT
+from xingtu_crawler.log import redacted
+from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+
+_CHATTY = ("scrapy.middleware", "scrapy.addons", "scrapy.core.engine", "scrapy.utils.log")
+"""Loggers that list components and settings at INFO: of interest when debugging."""
+
+
+def _no_settings(record: logging.LogRecord) -> bool:
+    """Pass what `scrapy.crawler` says of Ctrl-C, and not its list of settings."""
+    return not str(record.msg).startswith("Overridden settings")
+
+
+class Command(ScrapyCrawl):
+    """Run a spider."""
+
+    def long_desc(self) -> str:
+        """Return what `scrapy crawl -h` says."""
+        return "Run a spider: author_square or authors. README.md lists their arguments (-a)."
+
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Take over what was typed with options; raise `UsageError` where the log could not be set up."""
+        super().process_options(args, opts)
+        assert self.settings is not None
+        try:
+            check_log_level(self.settings["LOG_LEVEL"])
+        except UserError as error:
+            raise UsageError(str(error), print_help=False) from None
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Check, crawl, and set the exit code."""
+        if len(args) != 1:
+            raise UsageError("name one spider: scrapy crawl author_square -a …, or scrapy crawl authors -a …")
+        assert self.settings is not None
+        assert self.crawler_process is not None
+        sys.excepthook = print_redacted
+        try:
+            crawler = self._checked(args[0], opts.spargs)
+        except UserError as error:
+            sys.stderr.write(f"error: {redacted(str(error))}\n")
+            self.exitcode = 2
+            return
+        self._quieten()
+        self.crawler_process.crawl(crawler, **opts.spargs)
+        self.crawler_process.start()
+        self.exitcode = self._report(crawler)
+
+    def _checked(self, name: str, arguments: dict[str, str]) -> Crawler:
+        """Return the crawler of a spider whose arguments and settings have been read once without an error."""
+        assert self.settings is not None
+        assert self.crawler_process is not None
+        names = self.crawler_process.spider_loader.list()
+        if name not in names:
+            hint = nearest(name, names)
+            raise UserError(
+                f"There is no spider {name!r}: "
+                + (f"did you mean {hint}?" if hint else f"name one of {', '.join(names)}.")
+            )
+        crawler = self._create_crawler(name)
+        crawler.spidercls(**arguments)
+        check_settings(crawler.settings)
+        environments.base_url(crawler.settings["JUSTONEAPI_ENV"], crawler.settings["JUSTONEAPI_BASE_URL"])
+        read_pool(crawler.settings)
+        return crawler
+
+    def _quieten(self) -> None:
+        assert self.settings is not None
+        if self.settings["LOG_LEVEL"] != "DEBUG":
+            for name in _CHATTY:
+                logging.getLogger(name).setLevel(logging.WARNING)
+            logging.getLogger("scrapy.crawler").addFilter(_no_settings)
+
+    def _report(self, crawler: Crawler) -> int:
+        """Print what the crawl came to and return the exit code."""
+        assert self.settings is not None
+        try:
+            stats = crawler.stats
+        except RuntimeError:  # it failed before it had any
+            return 1
+        if stats.get_value("finish_reason") is None:
+            return 1
+        refusal = stats.get_value(REFUSAL_STAT)
+        outcome = Outcome.of(stats, stats.get_value("finish_reason"), seconds=stats.get_value(SECONDS_STAT) or 0.0)
+        logs_elsewhere = self.settings["LOG_FILE"] or not self.settings.getbool("LOG_ENABLED")
+        if refusal is not None:
+            if logs_elsewhere:
+                sys.stderr.write(f"error: {redacted(refusal)}\n")
+            if outcome.calls == 0:
+                return 2
+        if not logs_elsewhere:
+            Console().print(render(outcome, sandbox=self.settings["JUSTONEAPI_ENV"] == environments.SANDBOX))
+        return 0 if outcome.did_its_job else 1
+
+
+def print_redacted(
+    kind: type[BaseException], error: BaseException, trace: TracebackType | None
+) -> None:  # pragma: no cover - the interpreter calls it while it dies
+    """Print the traceback of what nobody caught, tokens blotted out; for `sys.excepthook`."""
+    sys.stderr.write(redacted("".join(traceback.format_exception(kind, error, trace))))

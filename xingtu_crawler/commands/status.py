@@ -1,0 +1,89 @@
+"""`scrapy status`: where the dataset stands. Argument parsing only; the work is done in `dataset/status`."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, ClassVar
+
+from rich.console import Console
+from scrapy.commands import ScrapyCommand
+
+from xingtu_crawler.api import environments
+from xingtu_crawler.checks import check_settings
+from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, refuse
+from xingtu_crawler.dataset import status
+from xingtu_crawler.dataset.status_tables import render
+from xingtu_crawler.exceptions import UserError
+from xingtu_crawler.extensions.run_record import database_name, spill_directory
+from xingtu_crawler.storage.reader import open_for_reading
+
+
+class Command(ScrapyCommand):
+    """Show where the dataset stands."""
+
+    requires_project = True
+    requires_crawler_process = False
+    default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
+
+    def syntax(self) -> str:
+        """Return the arguments in words."""
+        return "[--json]"
+
+    def short_desc(self) -> str:
+        """Return what the command does."""
+        return "Show runs, open sweeps, coverage, failures and cost"
+
+    def long_desc(self) -> str:
+        """Return what `scrapy status -h` says."""
+        return (
+            "Show where the dataset stands: the last runs, sweeps that can go on, authors with details and their age, "
+            "failures, quarantine, calls and cost by day. Nothing is written and no call is made."
+        )
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add this command's options to Scrapy's own."""
+        super().add_options(parser)
+        group = parser.add_argument_group("Status")
+        group.add_argument("--json", action="store_true", help="one JSON object, for scripts")
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Print the state; what is wrong is one line on standard error and the exit code 2."""
+        try:
+            refuse(args, command="status", options=("--json",))
+            state = asyncio.run(self._read())
+        except UserError as error:
+            sys.stderr.write(f"error: {error}\n")
+            self.exitcode = 2
+            return
+        if opts.json:
+            sys.stdout.write(json.dumps(state, default=_plain) + "\n")
+        else:
+            Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(state))
+
+    async def _read(self) -> dict[str, Any]:
+        assert self.settings is not None
+        check_settings(self.settings)
+        environments.base_url(self.settings["JUSTONEAPI_ENV"])
+        dataset = open_for_reading(
+            uri=self.settings["MONGO_URI"],
+            database=database_name(self.settings),
+            data_dir=Path(self.settings["XINGTU_DATA_DIR"]),
+        )
+        async with dataset as database:
+            return await status.read(
+                database,
+                now=datetime.now(UTC),
+                spill=spill_directory(self.settings),
+                daily_cap=self.settings.getint("XINGTU_DAILY_CALLS"),
+            )
+
+
+def _plain(value: object) -> str:
+    if not isinstance(value, datetime):
+        raise TypeError(f"no JSON for {type(value).__name__}")
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,204 @@
+"""The codebook: what every stored field means, read off the models, as Markdown pages beside the data.
+
+It knows the models and the endpoint registry; it does not know MongoDB, nor what anybody makes of the data.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
+
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Endpoint
+from xingtu_crawler.items import MODELS, VOLATILE, Part
+
+INDEX = "README.md"
+
+CRAWL_FIELDS: dict[str, tuple[str, str]] = {
+    "run_id": ("string", "Id of the run that wrote the document; see the collection `runs`."),
+    "endpoint": ("string", "Name of the endpoint that answered."),
+    "code": ("integer", "Business code of the answer; always 0, as nothing else becomes a document."),
+    "request_id": ("string", "The provider's id of the answer; its support asks for it."),
+    "record_time": ("UTC datetime", "When the provider says it recorded the answer."),
+    "fetched_at": (
+        "UTC datetime",
+        "When the answer arrived last. This is the ledger of what need not be fetched again.",
+    ),
+    "first_seen_at": ("UTC datetime", "When the entity was first fetched."),
+    "changed_at": ("UTC datetime", "When `content_hash` last changed: the beginning of the current spell."),
+    "spell": ("integer", "Number of the current spell of equal content, from 1; see the collection `history`."),
+    "observations": ("integer", "How often the content of the current spell has been observed."),
+    "content_hash": ("string", "32 hex digits over `data` without its volatile fields: equal hash, equal content."),
+    "schema_version": ("integer", "Version of the models that typed the document."),
+    "unparsed": (
+        "object",
+        (
+            'Path -> `{raw, error}` of every value that did not fit its type (`"price_info.3.price"`); the typed field '
+            "is null. `raw` is the value as it came, or its JSON text where MongoDB cannot store it. "
+            "Absent where all fitted."
+        ),
+    ),
+    "unknown_fields": (
+        "array of string",
+        (
+            'Paths of fields that no model names (`"price_info[].new_field"`); their values are in `data` as they '
+            "came. Absent where all are known."
+        ),
+    ),
+}
+"""The fields of `crawl`, in every document of an entity: stored type and meaning."""
+
+_SCALARS: dict[object, str] = {
+    int: "integer",
+    float: "number",
+    bool: "boolean",
+    str: "string",
+    datetime: "UTC datetime",
+    Any: "any value",
+}
+
+_RULES = """\
+- Every typed field may be null: the value was not supplied, was empty, or did not fit (then it is in `crawl.unparsed`).
+- Ids are strings, as they have up to 19 digits. Money is yuan. Counts are raw counts.
+- Times are UTC datetimes; 2038-01-01 in an end of validity means open-ended.
+- Codes are stored raw. Where a description says "not documented", nobody but the provider knows; where it says
+  "by its name" or "by its look", it is a guess.
+- `[]` in a path stands for every element of a list, `*` for every key of an object whose keys are data.
+- A field marked † is volatile: it changes without meaning and is left out of `crawl.content_hash`, so that a change
+  in it alone makes no new document in `history`.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldDoc:
+    """One line of the codebook: the path below `data`, the type as stored, the meaning."""
+
+    path: str
+    type: str
+    description: str
+
+
+def describe(model: type[Part]) -> Iterator[FieldDoc]:
+    """Yield the fields of `model` and of the models inside it, in the order in which they are stored."""
+    return _fields(model, "")
+
+
+def endpoints() -> list[Endpoint]:
+    """Return the endpoints that have a model, the search first."""
+    return [endpoint for endpoint in (SEARCH, *DETAILS.values()) if endpoint.name in MODELS]
+
+
+def pages() -> dict[str, str]:
+    """Return the Markdown page of each collection that has a model, by file name."""
+    return {f"{endpoint.collection}.md": _page(endpoint) for endpoint in endpoints()}
+
+
+def index(folder: Path) -> str:
+    """Return the index page; it lists the model's pages and then every other page that stands in `folder`."""
+    own = pages()
+    others = sorted(path for path in folder.glob("*.md") if path.name not in own and path.name != INDEX)
+    lines = [
+        "# Codebook",
+        "",
+        "What every stored field means. Pages of typed collections are written by `scrapy codebook`.",
+    ]
+    lines += ["", "| collection | what |", "|---|---|"]
+    lines += [f"| [{e.collection}]({e.collection}.md) | {_subject(e)} |" for e in endpoints()]
+    lines += [f"| [{path.stem}]({path.name}) | {_heading(path)} |" for path in others]
+    lines += ["", "## Rules for all pages", "", _RULES, "## `crawl`: where a document comes from", ""]
+    lines += ["| field | stored type | meaning |", "|---|---|---|"]
+    lines += [_row(f"crawl.{name}", kind, text) for name, (kind, text) in CRAWL_FIELDS.items()]
+    return "\n".join(lines) + "\n"
+
+
+def write(folder: Path) -> list[Path]:
+    """Write the pages and the index into `folder`, made where it is missing; return what was written.
+
+    Raises `OSError` where that is not possible.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    written = []
+    for name, text in {**pages(), INDEX: index(folder)}.items():
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        written.append(path)
+    return written
+
+
+def _page(endpoint: Endpoint) -> str:
+    is_author = endpoint is SEARCH
+    key = "`star_id`" if is_author else '`"<star_id>:<platform>"`'
+    volatile = VOLATILE.get(endpoint.name, frozenset())
+    lines = [f"# {endpoint.collection}", "", f"{_subject(endpoint)}. One document per author"]
+    lines[-1] += "." if is_author else " and platform."
+    lines += ["", f"Source: {_doc(MODELS[endpoint.name])}", "", "| field | stored type | meaning |", "|---|---|---|"]
+    lines.append(_row("_id", "string", f"{key}."))
+    lines.append(_row("star_id", "string", "Xingtu id of the author."))
+    if not is_author:
+        lines.append(_row("platform", "string", "The platform asked for; see `api/endpoints.py`."))
+    for doc in describe(MODELS[endpoint.name]):
+        mark = " †" if _is_volatile(doc.path, volatile) else ""
+        lines.append(_row(f"data.{doc.path}", doc.type, doc.description, mark))
+    lines.append(_row("crawl.*", "object", f"Where the document comes from: see the [index]({INDEX})."))
+    return "\n".join(lines) + "\n"
+
+
+def _subject(endpoint: Endpoint) -> str:
+    return f'Answers of "{endpoint.title}", endpoint `{endpoint.name}`'
+
+
+def _doc(model: type[Part]) -> str:
+    return " ".join((model.__doc__ or "").split())
+
+
+def _row(path: str, kind: str, text: str, mark: str = "") -> str:
+    cells = (f"`{path}`{mark}", kind, " ".join(text.split()))
+    return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _is_volatile(path: str, volatile: frozenset[str]) -> bool:
+    return any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in volatile)
+
+
+def _heading(path: Path) -> str:
+    """Return the first line of prose of a page written by hand."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
+
+
+def _fields(model: type[Part], prefix: str) -> Iterator[FieldDoc]:
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{name}"
+        kind, inner, below = _shape(field.annotation, path)
+        yield FieldDoc(path, kind, field.description or "")
+        if inner is not None:
+            yield from _fields(inner, f"{below}.")
+
+
+def _shape(annotation: Any, path: str) -> tuple[str, type[Part] | None, str]:
+    """Return the stored type of `annotation`, the model inside it if there is one, and the path of that model."""
+    annotation = _bare(annotation)
+    if annotation in _SCALARS:
+        return _SCALARS[annotation], None, path
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return "object", annotation, path
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is list:
+        kind, inner, below = _shape(arguments[0], f"{path}[]")
+        return f"array of {kind}", inner, below
+    if origin is dict:
+        kind, inner, below = _shape(arguments[1], f"{path}.*")
+        return f"object of {kind}", inner, below
+    raise TypeError(f"{path}: the codebook has no name for the type {annotation}")
+
+
+def _bare(annotation: Any) -> Any:
+    """Return `annotation` without `Annotated` and without `None`."""
+    while True:
+        arguments = [one for one in get_args(annotation) if one is not type(None)]
+        is_optional = type(None) in get_args(annotation) and len(arguments) == 1
+        if not is_optional and get_origin(annotation) is not Annotated:
+            return annotation
+        annotation = arguments[0]

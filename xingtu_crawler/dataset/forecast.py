@@ -1,0 +1,161 @@
+"""An estimate as it is told: calls within the limits, how long they take, what they cost; as JSON or as a table.
+
+Knows no MongoDB and no spider.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from datetime import timedelta
+from decimal import Decimal
+from typing import Any, TypeVar
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from xingtu_crawler.dataset.estimate import Estimate, Experience, Span, cost_of, days_needed
+
+T = TypeVar("T")
+
+
+def forecast(
+    estimate: Estimate,
+    experience: Experience,
+    *,
+    spider: str,
+    arguments: Mapping[str, str],
+    max_rate: float,
+    max_calls: int | None,
+    daily_cap: int,
+    daily_left: int | None,
+    calls_made: int,
+) -> dict[str, Any]:
+    """Return the plan of a crawl; the keys are documented in docs/commands.md and stay.
+
+    Args:
+        estimate: what the crawl would ask.
+        experience: what earlier runs say of pace and cost.
+        spider: its name.
+        arguments: as they were typed.
+        max_rate: the most calls per second of all tokens together, 0 where none is set.
+        max_calls: the crawl's budget, None for no limit.
+        daily_cap: calls a day that are allowed, 0 for no cap.
+        daily_left: how many of them are left today, None for no cap.
+        calls_made: what the plan itself has asked.
+    """
+    rate, rate_from = (max_rate, "XINGTU_MAX_RATE") if max_rate else (experience.rate, experience.rate_from)
+    per_call = experience.cost_per_call
+    total = estimate.calls
+    run = total.capped(max_calls).capped(daily_left)
+    stopped_by = None
+    if run != total:
+        limits = ((max_calls, "max_calls"), (daily_left, "daily_calls"))
+        stopped_by = min((limit, name) for limit, name in limits if limit is not None)[1]
+    return {
+        "spider": spider,
+        "arguments": dict(arguments),
+        "basis": estimate.basis,
+        "authors": estimate.authors._asdict(),
+        "calls": {
+            "search": estimate.search._asdict(),
+            "details": estimate.details._asdict(),
+            "total": total._asdict(),
+        },
+        "fresh": estimate.fresh,
+        "seconds": _seconds(total, rate),
+        "cost": _cost(total, per_call),
+        "this_run": {
+            "calls": run._asdict(),
+            "stopped_by": stopped_by,
+            "seconds": _seconds(run, rate),
+            "cost": _cost(run, per_call),
+        },
+        "limits": {"max_calls": max_calls, "daily_cap": daily_cap or None, "daily_left": daily_left},
+        "days": None
+        if daily_left is None
+        else Span(*(days_needed(calls, left=daily_left, cap=daily_cap) for calls in total))._asdict(),
+        "rate": None if rate is None else {"calls_per_second": round(rate, 3), "from": rate_from},
+        "cost_per_call": None
+        if per_call is None
+        else {"cost": f"{round(per_call, 6).normalize():f}", "from": experience.cost_from},
+        "calls_made": calls_made,
+        "notes": list(estimate.notes),
+    }
+
+
+def _seconds(calls: Span, rate: float | None) -> dict[str, float] | None:
+    if rate is None:
+        return None
+    return {"low": round(calls.low / rate, 1), "high": round(calls.high / rate, 1)}
+
+
+def _cost(calls: Span, per_call: Decimal | None) -> dict[str, str] | None:
+    if per_call is None:
+        return None
+    return {"low": str(cost_of(calls.low, per_call)), "high": str(cost_of(calls.high, per_call))}
+
+
+def render(plan: dict[str, Any]) -> RenderableType:
+    """Return a plan, as `forecast` gives it, for a terminal."""
+    about = "about " if plan["basis"] == "estimate" else ""
+    table = Table(title=f"Plan of {plan['spider']}", show_header=False, title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in _rows(plan, about):
+        table.add_row(Text(name), Text(text))
+    return Group(table, *(Text(line) for line in [*plan["notes"], *_limits(plan)]))
+
+
+def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
+    calls = plan["calls"]
+    yield "authors", about + _number(plan["authors"])
+    yield "calls", about + _number(calls["total"])
+    yield "  search pages", _number(calls["search"])
+    yield "  details", about + _number(calls["details"])
+    yield "fresh enough, not asked", f"{plan['fresh']:,}"
+    rate, cost = plan["rate"], plan["cost_per_call"]
+    if rate is None:
+        yield "time", "unknown: no crawl has shown the pace yet, and XINGTU_MAX_RATE is not set"
+    else:
+        source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
+        yield "time", f"{about}{_duration(plan['seconds'])} at {rate['calls_per_second']:g} calls/s ({source})"
+    if cost is None:
+        yield "cost", "unknown: no run has a known cost yet"
+    else:
+        yield "cost", f"{about}{_span(plan['cost'], str)} at {cost['cost']} a call (run {cost['from']})"
+    if plan["calls_made"]:
+        yield "already paid for", f"{plan['calls_made']} for page 1: the crawl goes on behind it"
+
+
+def _limits(plan: dict[str, Any]) -> Iterator[str]:
+    """Yield what the limits make of it, and what is not in it."""
+    run, limits = plan["this_run"], plan["limits"]
+    if run["stopped_by"] == "max_calls":
+        yield f"max_calls ends the crawl after {_number(run['calls'])} of the calls{_worth(run)}."
+    elif run["stopped_by"] == "daily_calls":
+        yield (
+            f"The daily cap of {limits['daily_cap']:,} leaves {limits['daily_left']:,} calls today{_worth(run)}: "
+            f"the whole takes {_number(plan['days'])} days."
+        )
+    yield "Calls that fail are tried again, which comes on top; most of those are not billed."
+
+
+def _worth(run: dict[str, Any]) -> str:
+    """Return time and cost of this run, as far as they are known."""
+    known = [_duration(run["seconds"])] if run["seconds"] else []
+    known += [f"cost {_span(run['cost'], str)}"] if run["cost"] else []
+    return f" ({', '.join(known)})" if known else ""
+
+
+def _number(span: dict[str, int]) -> str:
+    return _span(span, lambda number: f"{number:,}")
+
+
+def _duration(seconds: dict[str, float]) -> str:
+    return _span(seconds, lambda number: f"{number:.1f} s" if number < 60 else str(timedelta(seconds=round(number))))
+
+
+def _span(span: dict[str, T], shown: Callable[[T], str]) -> str:
+    low, high = shown(span["low"]), shown(span["high"])
+    return low if low == high else f"{low} to {high}"

@@ -1,0 +1,64 @@
+"""What a crawl came to, as a table for the person who started it."""
+
+from __future__ import annotations
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.outcome import Outcome
+from xingtu_crawler.storage.collections import AUTHORS
+
+_WORTH_A_LOOK = [DETAILS["marketing_info"].collection, *(endpoint.collection for endpoint in DETAILS.values())]
+
+
+def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
+    """Return the tables of a crawl: documents by collection, calls by endpoint and code, and what to type next."""
+    overview = Table(title="Crawl", show_header=False, title_justify="left")
+    overview.add_row("closed", outcome.close_reason)
+    overview.add_row("time", f"{outcome.seconds:.1f} s")
+    overview.add_row("authors", f"{outcome.authors:,}")
+    overview.add_row("calls", f"{outcome.calls:,} ({outcome.retries:,} retries)")
+    overview.add_row("fresh enough, not asked", f"{outcome.fresh:,}")
+    overview.add_row("failed", f"{outcome.open_failures:,} (and {outcome.terminal_failures:,} with nothing to be had)")
+    overview.add_row("quarantined", f"{outcome.quarantined:,}")
+
+    stored = Table(title="Written", title_justify="left")
+    stored.add_column("collection")
+    stored.add_column("writes", justify="right")
+    for collection, count in sorted(outcome.stored.items()):
+        stored.add_row(collection, f"{count:,}")
+
+    codes = sorted({code for answers in outcome.answers.values() for code in answers})
+    calls = Table(title="Calls by endpoint and code", title_justify="left")
+    calls.add_column("endpoint")
+    for code in codes:
+        calls.add_column(code, justify="right")
+    for endpoint, answers in sorted(outcome.answers.items()):
+        calls.add_row(endpoint, *(f"{answers[code]:,}" if code in answers else "" for code in codes))
+
+    parts: list[RenderableType] = [overview]
+    parts += [stored] if outcome.stored else []
+    parts += [calls] if outcome.answers else []
+    if outcome.failures:
+        failures = Table(title="What failed", title_justify="left")
+        failures.add_column("endpoint and reason")
+        failures.add_column("questions", justify="right")
+        for what, count in outcome.failures.items():
+            failures.add_row(what, f"{count:,}")
+        parts.append(failures)
+    parts += [Text(f"Next: {step}") for step in next_steps(outcome, sandbox=sandbox)]
+    return Group(*parts)
+
+
+def next_steps(outcome: Outcome, *, sandbox: bool) -> list[str]:
+    """Return the commands to type next."""
+    steps = [step] if (step := outcome.next_step()) else []
+    if outcome.stored:
+        where = "JUSTONEAPI_ENV=sandbox " if sandbox else ""  # synthetic rows are in a database of their own
+        seen = [name for name in _WORTH_A_LOOK if name in outcome.stored]
+        steps.append(f"look at the data: {where}scrapy find {(seen or [AUTHORS])[0]} --limit 1")
+    if sandbox:
+        steps.append("use the real API: export JUSTONEAPI_TOKEN, unset JUSTONEAPI_ENV, and type scrapy crawl again")
+    return steps
