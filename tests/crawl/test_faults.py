@@ -1,0 +1,124 @@
+"""Crawls through faults: nothing is lost, and nothing that was answered is asked again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import MakeCrawler, StartSandbox
+from pymongo.asynchronous.database import AsyncDatabase
+
+DETAILS = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
+Database = AsyncDatabase[dict[str, Any]]
+
+
+@pytest.mark.parametrize("seed", [1, 2, 3])
+async def test_every_author_is_complete_in_spite_of_faults(
+    seed: int, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    faults = ("301=0.10", "500=0.03", "garbage=0.01", "timeout=0.005")
+    options = [word for fault in faults for word in ("--fault", fault)]
+    sandbox = start_sandbox("--authors", "200", "--seed", str(seed), *options)
+    done = make_crawler(sandbox)("author_square", settings={"DOWNLOAD_TIMEOUT": 2})
+    assert done.returncode == 0, done.stderr
+    authors = {author["_id"] async for author in mongo_db.authors.find()}
+    complete = [{detail["star_id"] async for detail in mongo_db[collection].find()} for collection in DETAILS]
+    assert len(authors) == 200
+    assert all(stars == authors for stars in complete)
+    ledger = sandbox.ledger()
+    assert ledger["answered_twice"] == 0
+    assert ledger["calls"] > ledger["answered"] == 10 + 200 * 4  # the faults were there
+    print(f"seed {seed}: {len(authors)}/200 complete, {ledger['calls']} calls, {ledger['answered_twice']} twice")
+
+
+async def test_a_question_that_always_fails_ends_in_failures(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "20")
+    star_ids = await _star_ids(make_crawler, sandbox, mongo_db)
+    fails = dict(
+        zip(star_ids, ("301", "400", "404", "202", "777", "cut", "garbage", "inner", "wrong_id"), strict=False)
+    )
+    options = [word for star_id, name in fails.items() for word in ("--fail", f"base_info:{star_id}={name}")]
+    broken = start_sandbox("--authors", "20", *options)
+    done = make_crawler(broken)("authors", star_ids=",".join(fails), settings={"XINGTU_MAX_ATTEMPTS": 3})
+    assert done.returncode == 1
+    found = {each["star_id"]: each async for each in mongo_db.failures.find()}
+    assert [_told(found[star_id]) for star_id in fails] == [
+        (301, "collection failed, please retry", 3, False),
+        (400, "invalid parameters", 1, True),
+        (404, "not found", 1, True),
+        (202, "no content", 1, True),
+        (777, "unknown code", 3, False),
+        (None, "cut", 3, False),
+        (None, "malformed", 3, False),
+        (0, "success outside, failure inside (base_resp)", 3, False),
+        (0, "quarantined", 1, True),
+    ]
+    assert all(found[star_id]["request_id"] for star_id, name in fails.items() if name.isdigit())
+    # What was paid for and cannot be a document, and what came and could not be read, is kept as it came.
+    kept = {each["star_id"] async for each in mongo_db.quarantine.find()}
+    by_name = {name: star_id for star_id, name in fails.items()}
+    assert kept == {by_name["wrong_id"], by_name["garbage"]}
+    assert await mongo_db.author_marketing_info.count_documents({}) == len(fails)
+
+    # Asked again, what is settled is left, and what succeeds is struck from the failures.
+    again = make_crawler(sandbox)("authors", star_ids=",".join(fails))
+    assert again.returncode == 0, again.stderr
+    left = {each["code"] async for each in mongo_db.failures.find()}
+    assert left == {400, 404, 202, 0}
+    assert await mongo_db.author_base_info.count_documents({}) == 5
+
+
+async def test_a_page_that_cannot_be_had_is_a_hole_and_no_end(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "100", "--fail", "search:2=500")
+    crawler = make_crawler(sandbox)
+    done = crawler("author_square", endpoints="none", settings={"XINGTU_MAX_ATTEMPTS": 2})
+    assert done.returncode == 1
+    assert await mongo_db.authors.count_documents({}) == 80
+    sweep = await mongo_db.sweeps.find_one({})
+    assert sweep is not None
+    assert (sweep["holes"], sorted(sweep["pages"])) == ([2], ["1", "3", "4", "5"])
+    failure = await mongo_db.failures.find_one({})
+    assert failure is not None
+    assert (failure["page"], failure["code"], failure["sweep"]) == (2, 500, sweep["_id"])
+    assert sandbox.ledger()["by_code"]["500"] == 4  # once on the way, once at the end, two attempts each
+
+
+async def test_answers_that_mongodb_cannot_hold_take_no_other_down(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    options = [word for name in ("bigint", "surrogate", "deep") for word in ("--fault", f"{name}=0.1")]
+    sandbox = start_sandbox("--authors", "40", "--fault", "dotted=0.2", *options)
+    done = make_crawler(sandbox)("author_square")
+    assert "Traceback" not in done.stderr
+    asked = 40 * 4
+    documents = sum([await mongo_db[collection].count_documents({}) for collection in DETAILS])
+    failed = await mongo_db.failures.count_documents({"star_id": {"$exists": True}, "reason": {"$ne": None}})
+    details = await mongo_db.quarantine.count_documents({"request.star_id": {"$ne": None}})
+    assert documents < asked
+    assert documents + failed == asked
+    assert details == failed
+    assert sandbox.ledger()["answered_twice"] == 0
+
+
+async def test_redirects_are_refused(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "5", "--fail", "search:1=redirect")
+    done = make_crawler(sandbox)("author_square", settings={"XINGTU_MAX_ATTEMPTS": 2, "LOG_LEVEL": "DEBUG"})
+    assert done.returncode == 1
+    failure = await mongo_db.failures.find_one({})
+    assert failure is not None
+    assert failure["reason"] == "http_302"
+
+
+async def _star_ids(make_crawler: MakeCrawler, sandbox: Any, mongo_db: Database) -> list[str]:
+    assert make_crawler(sandbox)("author_square", endpoints="none").returncode == 0
+    return [author["_id"] async for author in mongo_db.authors.find(sort=[("_id", 1)])]
+
+
+def _told(failure: dict[str, Any]) -> tuple[Any, ...]:
+    return failure["code"], failure["reason"], failure["attempts"], failure["terminal"]

@@ -1,0 +1,95 @@
+"""Crawls that are ended in the middle, politely or not: the same command does the rest."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.sandbox.process import SandboxProcess
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+def _interrupt(
+    crawler: Crawler, sandbox: SandboxProcess, sign: signal.Signals, *, answered: int
+) -> subprocess.Popen[str]:
+    process = crawler.start("author_square")
+    wait_until(lambda: sandbox.ledger()["answered"] >= answered or process.poll() is not None)
+    process.send_signal(sign)
+    process.wait(timeout=60)
+    return process
+
+
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+async def test_what_is_in_flight_lands_and_the_same_command_does_the_rest(
+    sign: signal.Signals, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "200", "--latency", "100", "--fault", "301=0.05")
+    crawler = make_crawler(sandbox)
+    process = _interrupt(crawler, sandbox, sign, answered=150)
+    assert process.returncode == 1
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["state"], run["close_reason"]) == ("ended", "shutdown")
+    # Everything that was answered is stored, and the run knows of it.
+    assert sum(codes.get("0", 0) for codes in run["calls"]["by_endpoint"].values()) == sandbox.ledger()["answered"]
+    assert await _details(mongo_db) + run["calls"]["by_endpoint"]["search"]["0"] == sandbox.ledger()["answered"]
+    assert await mongo_db.failures.count_documents({}) == 0
+
+    done = crawler("author_square")
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.authors.count_documents({}) == 200
+    assert await _details(mongo_db) == 800
+    assert sandbox.ledger()["answered_twice"] == 0
+    assert await mongo_db.sweeps.count_documents({}) == 1
+
+
+async def test_a_crawl_that_is_killed_loses_at_most_what_was_in_flight(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "200", "--latency", "20", "--fault", "301=0.05")
+    crawler = make_crawler(sandbox)
+    in_flight = 64
+    for kills, answered in enumerate((100, 300, 600), start=1):
+        process = _interrupt(crawler, sandbox, signal.SIGKILL, answered=answered)
+        assert process.returncode == -signal.SIGKILL
+        assert await mongo_db.runs.count_documents({"state": "running"}) == kills
+    done = crawler("author_square")
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.authors.count_documents({}) == 200
+    assert await _details(mongo_db) == 800
+    assert sandbox.ledger()["answered_twice"] <= 3 * in_flight
+    assert await mongo_db.sweeps.count_documents({}) == 1
+
+
+async def test_restart_begins_a_new_sweep(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "60")
+    crawler = make_crawler(sandbox)
+    assert crawler("author_square", max_calls=30).returncode == 0
+    assert crawler("author_square", restart=1).returncode == 0
+    sweeps = [each["state"] async for each in mongo_db.sweeps.find(sort=[("started_at", 1)])]
+    assert sweeps == ["open", "finished"]
+
+
+async def test_two_crawls_share_the_embedded_mongodb(start_sandbox: StartSandbox, tmp_path: Path) -> None:
+    sandbox = start_sandbox("--authors", "40", "--latency", "50")
+    crawler = Crawler(sandbox.base_url, "", "xingtu_sandbox", tmp_path)
+    first = crawler.start("author_square", sort="FANS")
+    second = crawler("author_square", sort="DEFAULT", endpoints="none")
+    assert second.returncode == 0, second.stderr
+    assert first.wait(timeout=60) == 0
+    found = crawler.scrapy("find", "author_base_info", "--limit", "0", "--lines")
+    assert len(found.stdout.splitlines()) == 40, found.stderr
+
+
+async def _details(mongo_db: Database) -> int:
+    names = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
+    return sum([await mongo_db[name].count_documents({}) for name in names])

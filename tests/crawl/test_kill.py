@@ -1,0 +1,50 @@
+"""`kill -9` in the middle, the same command again: benchmarks/kill.py in small."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from harness import StartSandbox
+from pymongo.asynchronous.database import AsyncDatabase
+
+from benchmarks.crawling import Place, faults, wait_until
+from benchmarks.history_check import check
+from benchmarks.kill import kill_repeatedly, verdict
+
+
+def test_kill_9_loses_nothing_but_what_was_in_flight(
+    start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
+) -> None:
+    sandbox = start_sandbox(
+        *("--authors", "100", "--latency", "20", "--jitter", "30"), *faults(code_301=0.1, code_500=0.03, garbage=0.01)
+    )
+    tally = kill_repeatedly(Place(sandbox, mongo_uri, mongo_db.name, tmp_path), kills=5, authors=100, seed=7)
+    print(tally)
+    assert verdict(tally) == []
+    assert tally.kills >= 4
+    assert tally.answered > 405 - 5  # the crawl was there to be killed
+
+
+def test_what_a_run_that_was_killed_long_ago_left_out_of_history_is_made_good(
+    start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
+) -> None:
+    sandbox = start_sandbox("--authors", "40", "--latency", "50")
+    where = Place(sandbox, mongo_uri, mongo_db.name, tmp_path)
+    process = where.start("author_square")
+    wait_until(lambda: sandbox.ledger()["answered"] >= 60)
+    process.kill()
+    process.wait()
+    with where.documents() as database:
+        # As if it had been killed right after these writes, and nobody had come by for an hour.
+        database.history.delete_many({})
+        database.runs.update_many({}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(hours=1)}})
+        known = database.author_base_info.count_documents({})
+        assert known > 0
+    assert where.crawl("author_square") == 0
+    with where.documents() as database:
+        result = check(database)
+        assert [run["state"] for run in database.runs.find(sort=[("started_at", 1)])] == ["crashed", "ended"]
+    assert result.violations == []
+    assert result.entities["author_base_info"] == 40

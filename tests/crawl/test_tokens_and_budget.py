@@ -1,0 +1,101 @@
+"""Crawls whose tokens are refused one after another, and crawls that may cost so much and no more."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from harness import MakeCrawler, StartSandbox
+from pymongo.asynchronous.database import AsyncDatabase
+
+Database = AsyncDatabase[dict[str, Any]]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason"),
+    [
+        ("invalid", "no_valid_token"),
+        ("quota:50", "quota_exhausted"),
+        ("balance:50", "insufficient_balance"),
+        ("spend:50", "insufficient_balance"),
+    ],
+)
+async def test_a_crawl_whose_only_token_is_refused_closes_with_the_reason(
+    state: str, reason: str, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "40", "--token", f"one={state}")
+    done = make_crawler(sandbox, token="one")("author_square")
+    assert done.returncode == 1
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["close_reason"] == reason
+    assert await mongo_db.failures.count_documents({}) == 0  # left for the next run, not failed
+
+    # With a token that works, the same command finds the rest and asks nothing twice.
+    again = make_crawler(sandbox, token="two")("author_square")
+    assert again.returncode == 0, again.stderr
+    assert await mongo_db.author_base_info.count_documents({}) == 40
+    assert sandbox.ledger()["answered_twice"] == 0
+    assert await mongo_db.sweeps.count_documents({"state": "finished"}) == 1
+
+
+async def test_the_crawl_goes_on_with_the_tokens_that_are_left(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    options = [
+        "bad=invalid",
+        "day=quota:20",
+        "acct1=balance:20,account:A",
+        "acct2=balance:20,account:A",
+        "cap=spend:20",
+    ]
+    sandbox = start_sandbox("--authors", "60", *(word for option in options for word in ("--token", option)))
+    done = make_crawler(sandbox, token="bad,day,A:acct1,A:acct2,cap,good")("author_square")
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.author_video_distribution.count_documents({}) == 60
+    codes = sandbox.ledger()["by_code"]
+    assert {"100", "303", "601", "602"} <= set(codes)
+    assert sandbox.ledger()["answered_twice"] == 0
+
+
+async def test_an_endpoint_that_no_token_may_use_fails_alone(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "20", "--token", "one=deny:marketing_info")
+    done = make_crawler(sandbox, token="one")("author_square")
+    assert done.returncode == 1
+    assert await mongo_db.author_base_info.count_documents({}) == 20
+    assert await mongo_db.author_marketing_info.count_documents({}) == 0
+    failures = [each async for each in mongo_db.failures.find()]
+    assert {(each["endpoint"], each["code"], each["terminal"]) for each in failures} == {("marketing_info", 600, False)}
+    assert len(failures) == 20
+    # Requests that were on their way when the first refusal came may be refused too; no other is sent.
+    assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] <= 20
+
+
+async def test_a_rate_limit_uses_up_no_attempts(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "40", "--rate", "40")
+    done = make_crawler(sandbox)("author_square", settings={"XINGTU_MAX_ATTEMPTS": 1})
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.author_rec_videos.count_documents({}) == 40
+    assert sandbox.ledger()["by_code"].get("302", 0) > 0
+
+
+@pytest.mark.parametrize("max_calls", [1, 7, 100])
+async def test_max_calls_is_never_exceeded(
+    max_calls: int, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "60", "--fault", "301=0.15", "--fault", "reset=0.05")
+    done = make_crawler(sandbox)("author_square", max_calls=max_calls)
+    assert done.returncode == 0, done.stderr
+    assert sandbox.ledger()["calls"] == max_calls
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["close_reason"], run["calls"]["total"]) == ("max_calls", max_calls)
+    answered = sandbox.ledger()["answered"]
+    assert sum(codes.get("0", 0) for codes in run["calls"]["by_endpoint"].values()) == answered
+    stored = await mongo_db.sweeps.find_one({})
+    assert stored is not None
+    assert stored["state"] == "open"
