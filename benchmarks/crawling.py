@@ -1,0 +1,138 @@
+"""What the benchmarks of the promises share: crawls of a sandbox into a MongoDB, and what of the answers is stored.
+
+Knows the crawler from outside only: its command line, its database and the sandbox's ledger.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.database import Database
+
+from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.sandbox.process import SandboxProcess
+from xingtu_crawler.storage.embedded import EmbeddedMongo
+
+ROOT = Path(__file__).resolve().parent.parent
+IN_FLIGHT = 64
+"""`CONCURRENT_REQUESTS`: so many calls are under way at most."""
+
+Question = tuple[str, str, str]
+"""Endpoint, star id, platform; of a page of the search: "search", its number, ""."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where crawls crawl, and where they write to."""
+
+    sandbox: SandboxProcess
+    mongo_uri: str
+    database: str
+    folder: Path
+
+    def environment(self, **variables: str) -> dict[str, str]:
+        """Return the environment of a crawl, with short pauses: what is measured is what comes after them."""
+        foreign = ("JUSTONEAPI_", "MONGO_", "XINGTU_", "SCRAPY_")
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(foreign)}
+        return {
+            **inherited,
+            "PYTHONPATH": str(ROOT),
+            "SCRAPY_SETTINGS_MODULE": "xingtu_crawler.settings",
+            "JUSTONEAPI_ENV": "sandbox",
+            "JUSTONEAPI_BASE_URL": self.sandbox.base_url,
+            "JUSTONEAPI_TOKEN": "benchmark",
+            "MONGO_URI": self.mongo_uri,
+            "MONGO_DATABASE": self.database,
+            "XINGTU_BACKOFF_BASE": "0.02",
+            "XINGTU_BACKOFF_MAX": "0.2",
+            **variables,
+        }
+
+    @property
+    def log(self) -> Path:
+        """What the crawls say."""
+        return self.folder / f"{self.database}.log"
+
+    def start(
+        self, spider: str, variables: Mapping[str, str] | None = None, **arguments: object
+    ) -> subprocess.Popen[bytes]:
+        """Start a crawl."""
+        words = [sys.executable, "-m", "scrapy", "crawl", spider]
+        words += [word for name, value in arguments.items() for word in ("-a", f"{name}={value}")]
+        with self.log.open("ab") as log:
+            return subprocess.Popen(
+                words, cwd=self.folder, env=self.environment(**(variables or {})), stdout=log, stderr=log
+            )
+
+    def crawl(
+        self, spider: str, variables: Mapping[str, str] | None = None, *, timeout: float = 600, **arguments: object
+    ) -> int:
+        """Crawl to the end and return the exit code; `timeout` in seconds."""
+        process = self.start(spider, variables, **arguments)
+        try:
+            return process.wait(timeout)
+        finally:
+            process.kill()
+            process.wait()
+
+    @contextmanager
+    def documents(self) -> Iterator[Database[dict[str, Any]]]:
+        """Open the database that the crawls write to."""
+        with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
+            yield client[self.database]
+
+    def answered(self) -> list[Question]:
+        """Return the question of every call that the sandbox has answered, in the order of the answers."""
+        return [
+            ("search", str(call["page"]), "")
+            if call["endpoint"] == "search"
+            else (call["endpoint"], call["key"], call["platform"])
+            for call in self.sandbox.calls()
+            if call["answered"]
+        ]
+
+    def stored(self) -> set[Question]:
+        """Return the questions whose answers are in the database."""
+        with self.documents() as database:
+            pages = {("search", page, "") for sweep in database.sweeps.find() for page in sweep["pages"]}
+            return pages | {
+                (name, each["star_id"], each["platform"])
+                for name, endpoint in DETAILS.items()
+                for each in database[endpoint.collection].find({}, {"star_id": 1, "platform": 1})
+            }
+
+
+@contextmanager
+def place(*options: str, database: str = "bench") -> Iterator[Place]:
+    """Start a sandbox with these options and an embedded MongoDB, both gone at the end."""
+    with (
+        TemporaryDirectory(prefix="xingtu-bench-") as folder,
+        SandboxProcess.start(options) as sandbox,
+        EmbeddedMongo(Path(folder) / "mongo", min_free_bytes=0) as uri,
+    ):
+        yield Place(sandbox, uri, database, Path(folder))
+
+
+def faults(**rates: float) -> list[str]:
+    """Return sandbox options: `faults(code_301=0.1, garbage=0.01)`."""
+    return [word for name, rate in rates.items() for word in ("--fault", f"{name.removeprefix('code_')}={rate}")]
+
+
+def wait_until(holds: Callable[[], bool], *, timeout: float = 60) -> None:
+    """Return when `holds` does; raise `TimeoutError` where it has not within `timeout` seconds."""
+    deadline, pause = time.monotonic() + timeout, threading.Event()
+    while not holds():
+        if time.monotonic() > deadline:
+            raise TimeoutError("what was waited for did not come")
+        pause.wait(0.01)

@@ -1,0 +1,26 @@
+"""A figure that a benchmark is judged by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """What a figure came to, what it must come to, what it should; `at_most`: the less, the better."""
+
+    name: str
+    value: float
+    floor: float
+    aim: float
+    at_most: bool = False
+
+    @property
+    def holds(self) -> bool:
+        """Whether the floor is reached."""
+        return self.value <= self.floor if self.at_most else self.value >= self.floor
+
+    @property
+    def meets_aim(self) -> bool:
+        """Whether the aim is reached."""
+        return self.value <= self.aim if self.at_most else self.value >= self.aim

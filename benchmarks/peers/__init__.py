@@ -1,0 +1,1 @@
+"""The crawlers that ours is measured against: programs of their own, none of which knows this project."""
