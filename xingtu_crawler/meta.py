@@ -18,3 +18,5 @@ TOKEN_ALIAS = "token_alias"  # noqa: S105 - the name of a key
 """The alias of the token that this attempt uses (str): never the token."""
 SENT_AT = "sent_at"
 """When this attempt was sent (float, event loop time in seconds)."""
+VERBATIM_URL = "verbatim_url"
+"""Scrapy's own: the URL is percent-encoded already (bool), and Scrapy need not look."""

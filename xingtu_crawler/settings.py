@@ -121,9 +121,13 @@ EXTENSIONS = {
     "xingtu_crawler.extensions.run_record.RunRecord": 0,
     "xingtu_crawler.extensions.progress.Progress": 500,
     "xingtu_crawler.extensions.garbage.SeldomGarbageCollection": 500,
+    "xingtu_crawler.extensions.core_stats.TimesOnly": 0,
+    "scrapy.extensions.corestats.CoreStats": None,
     # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
     "scrapy.extensions.logstats.LogStats": None,
 }
+STATS_CLASS = "xingtu_crawler.extensions.core_stats.PlainStats"
+DOWNLOADER = "xingtu_crawler.downloader.SlotlessDownloader"
 SCHEDULER = "xingtu_crawler.scheduler.DelayScheduler"
 # First asked, first sent: authors are completed in the order in which they were found.
 SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
@@ -137,9 +141,6 @@ LOG_FORMATTER = "xingtu_crawler.log.XingtuLogFormatter"
 # --- Downloading -------------------------------------------------------------------------------------------
 
 CONCURRENT_REQUESTS = 64
-# One host, so the same: the pace is kept by api/pace.py, not by slots.
-CONCURRENT_REQUESTS_PER_DOMAIN = CONCURRENT_REQUESTS
-DOWNLOAD_DELAY = 0
 # Scrapy would read and parse the source of the callback at every answer: it forgets bound methods at once.
 WARN_ON_GENERATOR_RETURN_VALUE = False
 # Scrapy starts this many tasks for the output of each callback; here that is one item and some requests.

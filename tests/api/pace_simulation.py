@@ -188,7 +188,7 @@ def simulate(
             now, _, client, sent_at, taken = heapq.heappop(answers)
             under_way[client] -= 1
             if taken:
-                paces[client].succeeded(now)
+                paces[client].succeeded(now, sent_at=sent_at)
             else:
                 paces[client].limited(now, sent_at=sent_at, retry_after=retry_after)
             continue

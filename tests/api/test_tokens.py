@@ -150,7 +150,7 @@ def test_answers_speed_a_token_up() -> None:
     (token,) = pool
     before = token.pace.rate
     for step in range(20):
-        pool.succeeded(token.alias, now=step / 50)
+        pool.succeeded(token.alias, now=step / 50, sent_at=step / 50 - 0.1)
     assert token.pace.rate > before
 
 

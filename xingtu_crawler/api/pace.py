@@ -10,8 +10,10 @@ from random import Random
 
 START_RATE = 50.0
 """Calls per second before anything is known."""
-DOUBLING_S = 0.25
-"""While no limit has been met: the time in which the rate doubles, if it is made use of."""
+DOUBLING_S = (0.05, 0.25)
+"""While no limit has been met: the time in which the rate doubles, if it is made use of. Between these two it is"""
+ROUND_TRIPS_PER_DOUBLING = 2.5
+"""so many times as long as an answer takes: what has left before a refusal is known is refused too."""
 HOLD = 0.985
 """The share of the ceiling at which a token settles: what it leaves free refills the burst allowance for a probe."""
 COARSE = 0.7
@@ -50,7 +52,8 @@ MIN_RATE = 1 / 30
 IN_USE = 0.5
 """The share of its rate that a token must make use of for "nothing objects" to mean anything."""
 MEMORY_S = 0.5
-"""Over how long the present rate of successful answers is taken: over more where that is fewer than `FEWEST`."""
+"""Over how long the present rate of successful answers is taken: over two doublings while there is no limit, and over
+more where that is fewer than `FEWEST`."""
 FEWEST = 10
 CATCH_UP_S = 0.02
 """How late a timer may be for the calls that it missed to be made up for."""
@@ -72,7 +75,7 @@ class PaceController:
         self._random = random or Random()
         self._next_at = self._wished = 0.0
         self._fell_at = self._deaf_until = float("-inf")
-        self._round_trip = 0.0
+        self._round_trip: float | None = None
         self._updated_at: float | None = None
         self._answers: deque[float] = deque()
         self._counted_from: float | None = None
@@ -95,10 +98,12 @@ class PaceController:
         late = max(interval, CATCH_UP_S) if interval < NO_CATCH_UP_S else 0.0
         self._next_at = max(self._next_at, now - late) + interval
 
-    def succeeded(self, now: float) -> None:
-        """Tell of an answer that was not refused for its pace."""
+    def succeeded(self, now: float, *, sent_at: float) -> None:
+        """Tell of an answer that was not refused for its pace, to a call that left at `sent_at`."""
+        self._note_round_trip(now - sent_at)
+        memory = MEMORY_S if self.ceiling is not None else 2 * self._doubling
         self._answers.append(now)
-        while len(self._answers) > FEWEST and self._answers[0] < now - MEMORY_S:
+        while len(self._answers) > FEWEST and self._answers[0] < now - memory:
             self._answers.popleft()
         self._counted += 1
         since, self._updated_at = self._updated_at, now
@@ -117,8 +122,8 @@ class PaceController:
     def _growth(self, elapsed: float) -> float:
         """Return by how many doublings the rate grows in `elapsed` seconds of steady use."""
         if self.ceiling is None:
-            return min(elapsed / DOUBLING_S, 1.0)
-        unit = max(UNIT_S[0], CALLS_PER_UNIT / self.rate, ROUND_TRIPS_PER_UNIT * self._round_trip)
+            return min(elapsed / self._doubling, 1.0)
+        unit = max(UNIT_S[0], CALLS_PER_UNIT / self.rate, ROUND_TRIPS_PER_UNIT * (self._round_trip or 0.0))
         units = elapsed / min(unit, UNIT_S[1])
         self._settled += units
         probing = self._settled - self._probe_after
@@ -126,6 +131,15 @@ class PaceController:
             return 0.0
         step = PROBE_STEP * min(2.0, max(0.5, EVEN_RATE / self.rate))
         return min(step * 2 ** min(probing, 6.0) * units, 1.0)
+
+    @property
+    def _doubling(self) -> float:
+        quick, slow = DOUBLING_S
+        return slow if self._round_trip is None else min(slow, max(quick, ROUND_TRIPS_PER_DOUBLING * self._round_trip))
+
+    def _note_round_trip(self, seconds: float) -> None:
+        """Take the time that an answer took into account: an eighth of the difference, as TCP does."""
+        self._round_trip = seconds if self._round_trip is None else self._round_trip + (seconds - self._round_trip) / 8
 
     def limited(self, now: float, *, sent_at: float, retry_after: float | None = None) -> None:
         """Tell of a 302 for a call that left at `sent_at`; `retry_after` is the server's wish in seconds.
@@ -158,7 +172,7 @@ class PaceController:
         # A single refused call of a slow token need not cost a second one; a series of them asks for a pause.
         pause = (1.0 if again or before is None else 0.1) / self.rate
         self._next_at = max(self._wished, now + pause)
-        self._round_trip = now - sent_at
+        self._note_round_trip(now - sent_at)
         self._fell_at = self._updated_at = self._counted_from = now
         self._counted = 0
         self._fell_from_probe = probed

@@ -151,9 +151,9 @@ class TokenPool:
             return "insufficient_balance"
         return "no_valid_token"
 
-    def succeeded(self, alias: str, *, now: float) -> None:
-        """Tell that an answer came that does not speak against the token."""
-        self._tokens[alias].pace.succeeded(now)
+    def succeeded(self, alias: str, *, now: float, sent_at: float) -> None:
+        """Tell that an answer came, to a call that left at `sent_at`, that does not speak against the token."""
+        self._tokens[alias].pace.succeeded(now, sent_at=sent_at)
 
     def limited(self, alias: str, *, now: float, sent_at: float, retry_after: float | None) -> None:
         """Tell of a 302: the token was asked too fast."""

@@ -73,7 +73,7 @@ class RunRecord:
         self._heartbeat: asyncio.Task[None] | None = None
         self._unstored: dict[int, Answer] = {}
         # What a kill costs is what is in flight and what is being stored.
-        self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") // 2)
+        self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 3 // 4)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:

@@ -5,12 +5,13 @@ Time is what it costs: every answer is hashed, so the volatile paths are compile
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
 from typing import Any, TypeAlias
+
+import orjson
 
 _VIDEO_IMAGES = (
     "head_image_uri",
@@ -61,31 +62,39 @@ def content_hash(endpoint: str, data: dict[str, Any]) -> str:
     A field that is null counts as absent, so that a field a later model adds changes no hash. A datetime counts as its
     moment, a naive one as UTC.
     """
-    return blake2b(_canonical(_prune(data, _volatile(endpoint))).encode(), digest_size=16).hexdigest()
+    text = orjson.dumps(_prune(data, _volatile(endpoint)), default=_moment, option=_CANONICAL)
+    return blake2b(text, digest_size=16).hexdigest()
+
+
+_CANONICAL = orjson.OPT_SORT_KEYS | orjson.OPT_PASSTHROUGH_DATETIME
+
+
+def _moment(value: object) -> list[object]:
+    if not isinstance(value, datetime):
+        raise TypeError
+    return ["datetime", (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()]
 
 
 def _prune(value: Any, volatile: _Tree) -> Any:
     """Return `value` without null fields and without what `volatile` leads to (None: this path ends here)."""
     if isinstance(value, dict):
-        kept = {}
-        for key, inner in value.items():
-            if inner is None:
-                continue
-            below = volatile.get(key, _EMPTY)
-            if below is not None:
-                kept[key] = _prune(inner, below) if isinstance(inner, dict | list) else inner
-        return kept
-    below = volatile.get("[]") or _EMPTY
-    return [_prune(inner, below) if isinstance(inner, dict | list) else inner for inner in value]
+        if volatile:
+            find = volatile.get
+            return {
+                key: _prune(inner, tree) if inner.__class__ in _CONTAINERS else inner
+                for key, inner in value.items()
+                if inner is not None and (tree := find(key, _EMPTY)) is not None
+            }
+        return {
+            key: _prune(inner, _EMPTY) if inner.__class__ in _CONTAINERS else inner
+            for key, inner in value.items()
+            if inner is not None
+        }
+    elements = volatile.get("[]") or _EMPTY
+    return [_prune(inner, elements) if inner.__class__ in _CONTAINERS else inner for inner in value]
 
 
-def _moment(value: object) -> list[object]:
-    if not isinstance(value, datetime):
-        raise TypeError(f"a document cannot hold {type(value).__name__}")
-    return ["datetime", (value if value.tzinfo else value.replace(tzinfo=UTC)).timestamp()]
-
-
-_canonical = json.JSONEncoder(sort_keys=True, check_circular=False, separators=(",", ":"), default=_moment).encode
+_CONTAINERS = frozenset({dict, list})
 
 
 @cache

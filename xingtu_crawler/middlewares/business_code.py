@@ -116,7 +116,8 @@ class BusinessCodeMiddleware:
         }:
             return self._with_another_token(request, alias, rule, answer.message)
         if alias is not None:
-            self._session.pool.succeeded(alias, now=asyncio.get_running_loop().time())
+            now = asyncio.get_running_loop().time()
+            self._session.pool.succeeded(alias, now=now, sent_at=request.meta[meta.SENT_AT])
         match rule.action:
             case Action.USE:
                 return ApiResponse(

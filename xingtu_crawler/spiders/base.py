@@ -152,6 +152,7 @@ class XingtuSpider(Spider):
                 meta.ENDPOINT: question.endpoint,
                 meta.STAR_ID: question.star_id,
                 meta.PLATFORM: question.platform,
+                meta.VERBATIM_URL: True,
             },
             cb_kwargs={"had_failed": question.had_failed},
         )

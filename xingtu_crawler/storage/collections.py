@@ -21,6 +21,10 @@ PENDING = "history_pending"
 """The field of a document that holds spells which have ended and are not yet in `history`."""
 DAILY_CALLS = "daily_calls"
 
+WRITTEN_FIRST = frozenset({VIDEOS, QUARANTINE})
+"""What is taken out of an answer, before the document that says that the answer is there: after a crash nobody would
+look for it any more."""
+
 
 def indexes() -> dict[str, list[IndexModel]]:
     """Return the indexes of every collection; each says which question it serves."""

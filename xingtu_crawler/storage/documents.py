@@ -7,7 +7,7 @@ newer answer by an older one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -238,22 +238,27 @@ def video(
 
 def _as_server_writes(value: object) -> str | None:
     """Return `$toString` of a value, "" for null; None where servers may differ in it, as with long fractions."""
-    word: str | None = None
-    match value:
-        case None:
-            word = ""
-        case str():
-            word = value
-        case bool():
-            word = "true" if value else "false"
-        case int():
-            word = str(value)
-        case float() if 0.001 < value < 1e6 and float(f"{value:g}") == value:
-            word = f"{value:g}"
-        case datetime():
-            moment = value.astimezone(UTC)
-            word = f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
-    return word
+    write = _WRITTEN.get(value.__class__)
+    return None if write is None else write(value)
+
+
+def _written_float(value: float) -> str | None:
+    word = f"{value:g}"
+    return word if 0.001 < value < 1e6 and float(word) == value else None
+
+
+def _written_time(value: datetime) -> str:
+    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+_WRITTEN: dict[type, Callable[[Any], str | None]] = {
+    type(None): lambda _none: "",
+    str: lambda text: text,
+    bool: lambda flag: "true" if flag else "false",
+    int: str,
+    float: _written_float,
+    datetime: _written_time,
+}
 
 
 def _or_empty(value: object) -> dict[str, Any]:

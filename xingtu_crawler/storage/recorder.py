@@ -79,7 +79,7 @@ class Recorder:
             collection, answer.star_id, answer.platform, parsed, crawl, spells=self._history is not None
         )
         videos, said = self._videos(answer.endpoint, parsed, answer.star_id, answer)
-        rejected = await self._write([detail, *videos], said)
+        rejected = await self._write([*videos, detail], said)
         if rejected:
             # The document or one of its videos: the raw body has both.
             await self.quarantine_detail(answer, rejected[0].error, failed=rejected[0].write is detail)
@@ -126,9 +126,9 @@ class Recorder:
             )
             videos, said = self._videos("search", parsed, star_id, answer)
             of_author = [
+                *videos,
                 documents.author(star_id, parsed, crawl, spells=self._history is not None),
                 documents.search_hit(answer.sweep, answer.page, rank, star_id, seen_at=answer.fetched_at),
-                *videos,
             ]
             writes += of_author
             all_said |= said

@@ -1,8 +1,8 @@
 """Group commit: writes that wait are sent together, and each waits until its own are acknowledged.
 
 Whatever has gathered when the last flush ends is the next one, so a batch is as large as the load makes it
-and nothing ever waits for a batch to fill; flushes only keep a small distance, for each of them costs. A write
-that MongoDB or BSON refuses is told to whoever asked for it and takes no other down.
+and nothing ever waits for a batch to fill; flushes only keep a small distance, for each of them costs. Within a flush
+`WRITTEN_FIRST` comes first. A write that MongoDB or BSON refuses is told to whoever asked for it and takes no other down.
 
 Where most of what goes into a collection is new, documents are inserted: an upsert that has to look at its
 predecessor costs more, for the crawl and for the server.
@@ -25,6 +25,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.storage.collections import WRITTEN_FIRST
 from xingtu_crawler.storage.patience import AWAY, Patience, brief, is_away
 
 logger = logging.getLogger(__name__)
@@ -177,7 +178,8 @@ class BulkWriter:
                 by_collection: dict[str, list[_Job]] = {}
                 for job in batch:
                     by_collection.setdefault(job.write.collection, []).append(job)
-                await asyncio.gather(*(self._commit(name, jobs) for name, jobs in by_collection.items()))
+                for names in (by_collection.keys() & WRITTEN_FIRST, by_collection.keys() - WRITTEN_FIRST):
+                    await asyncio.gather(*(self._commit(name, by_collection[name]) for name in names))
                 alone = all(job.ticket is batch[0].ticket for job in batch)
                 self._not_before = begun if alone else begun + _DISTANCE_S
         finally:
