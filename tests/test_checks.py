@@ -58,6 +58,17 @@ def test_every_numeric_setting_of_the_project_is_checked() -> None:
         ("DOWNLOAD_TIMEOUT", "0", "DOWNLOAD_TIMEOUT is '0': it is a number of seconds above 0."),
         ("XINGTU_DAILY_CALLS", "1k", "XINGTU_DAILY_CALLS is '1k': it is a whole number from 0 up."),
         ("XINGTU_HISTORY", "no", "XINGTU_HISTORY is 'no': it is 0 or 1."),
+        (
+            "DOWNLOAD_DELAY",
+            "1",
+            "DOWNLOAD_DELAY has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE.",
+        ),
+        (
+            "AUTOTHROTTLE_ENABLED",
+            "1",
+            "AUTOTHROTTLE_ENABLED has no meaning here, the pace is found out: leave it out, or cap it with "
+            "XINGTU_MAX_RATE.",
+        ),
         ("HTTPPROXY_ENABLED", "yes", "HTTPPROXY_ENABLED is 'yes': it is 0 or 1."),
         ("XINGTU_SANDBOX", "--fault '301", "XINGTU_SANDBOX: No closing quotation: close the quotation mark."),
         ("XINGTU_SANDBOX", "--fautl 301=1", "XINGTU_SANDBOX: unknown argument --fautl: did you mean --fault?"),

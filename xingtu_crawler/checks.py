@@ -48,9 +48,7 @@ NUMBERS: dict[str, Number] = {
     "XINGTU_DAILY_CALLS": Number(0, whole=True),
     # Scrapy's own, where a wrong one would be a traceback or a crawl that never ends.
     "CONCURRENT_REQUESTS": Number(1, whole=True),
-    "CONCURRENT_REQUESTS_PER_DOMAIN": Number(1, whole=True),
     "CONCURRENT_ITEMS": Number(1, whole=True),
-    "DOWNLOAD_DELAY": Number(0, "seconds"),
     "DOWNLOAD_TIMEOUT": Number(0, "seconds", above=True),
     "DOWNLOAD_MAXSIZE": Number(0, "bytes", whole=True),
 }
@@ -59,6 +57,9 @@ NUMBERS: dict[str, Number] = {
 SWITCHES = ("XINGTU_HISTORY", "HTTPPROXY_ENABLED")
 """Settings that are on or off."""
 _POSITIONS = {"0", "1", "true", "false", "True", "False"}
+
+SLOTS = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED")
+"""Scrapy's settings of slots, which this downloader does not have."""
 
 
 def check_settings(settings: Mapping[str, Any]) -> None:
@@ -69,6 +70,11 @@ def check_settings(settings: Mapping[str, Any]) -> None:
     for name in SWITCHES:
         if str(settings[name]) not in _POSITIONS:
             raise UserError(f"{name} is {str(settings[name])!r}: it is 0 or 1.")
+    for name in SLOTS:
+        if str(settings[name]) not in {"0", "0.0", "False", "false", "{}"}:
+            raise UserError(
+                f"{name} has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE."
+            )
     sandbox_arguments(settings["XINGTU_SANDBOX"])
 
 

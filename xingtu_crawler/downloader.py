@@ -1,6 +1,6 @@
 """Scrapy's downloader without its slots: there is one host, and the pace is kept by the tokens (middlewares/token.py).
 
-A slot would be a second queue between a token's lease and the wire, at a fifth of the time that Scrapy takes for a call.
+A slot would be a second queue between a token's lease and the wire, and costs computing time at every call.
 """
 
 from __future__ import annotations

@@ -37,3 +37,12 @@ async def test_a_page_is_fetched_while_the_details_of_the_one_before_are(
         known = (page - 1) * PER_PAGE
         assert details_before[page] < known, "there is work while it is fetched"
         assert details_before[page] >= known - AHEAD * IN_FLIGHT, "it does not run ahead"
+
+
+async def test_as_many_calls_are_in_flight_as_are_asked_for(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler
+) -> None:
+    sandbox = start_sandbox("--authors", "200", "--latency", "300")
+    done = make_crawler(sandbox)("author_square", settings={"CONCURRENT_REQUESTS": 100})
+    assert done.returncode == 0, done.stderr
+    assert sandbox.ledger()["max_in_flight"] == 100

@@ -54,7 +54,9 @@ def test_a_change_counts_unless_it_is_volatile(
 ) -> None:
     data = copy.deepcopy(typed[endpoint])
     path = draw.draw(st.sampled_from(leaves(data)))
-    value = draw.draw(st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.datetimes() | st.just(["x"]))
+    value = draw.draw(
+        st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.text() | st.datetimes() | st.just(["x"])
+    )
     holder: Any = data
     for step in path[:-1]:
         holder = holder[step]

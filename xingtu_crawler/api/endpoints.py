@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 
 class Platform(StrEnum):
@@ -85,4 +85,4 @@ def search_url(base_url: str, filters: dict[str, str], page: int) -> str:
 
 def detail_url(base_url: str, endpoint: Endpoint, star_id: str, platform: Platform) -> str:
     """Return the URL of one author's details, without a token."""
-    return f"{base_url}{endpoint.path}?{urlencode({'oAuthorId': star_id, 'platform': platform})}"
+    return f"{base_url}{endpoint.path}?oAuthorId={quote(star_id, safe='')}&platform={platform}"

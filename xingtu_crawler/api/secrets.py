@@ -77,7 +77,7 @@ class Redactor:
         for sign, spelling in self._texts:
             if sign in text:
                 text = spelling.sub(MASK, text)
-        return _PARAMETER.sub(rf"\1{MASK}", text)
+        return _PARAMETER.sub(rf"\1{MASK}", text) if "=" in text else text
 
     def body(self, body: bytes) -> bytes:
         """Return a response body without any of the tokens; what merely looks like one is left as it came."""

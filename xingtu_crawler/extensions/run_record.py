@@ -41,7 +41,7 @@ from xingtu_crawler.storage.store import Store
 logger = logging.getLogger(__name__)
 
 _WHILE_AWAY_S = 0.5
-_WHILE_BUSY_S = 0.005
+_WHILE_BUSY_S = 0.001
 
 
 def new_run_id(now: datetime) -> str:

@@ -1,8 +1,9 @@
 """Group commit: writes that wait are sent together, and each waits until its own are acknowledged.
 
 Whatever has gathered when the last flush ends is the next one, so a batch is as large as the load makes it
-and nothing ever waits for a batch to fill; flushes only keep a small distance, for each of them costs. Within a flush
-`WRITTEN_FIRST` comes first. A write that MongoDB or BSON refuses is told to whoever asked for it and takes no other down.
+and nothing ever waits for a batch to fill; flushes only keep a small distance, for each of them costs. Within a
+flush `WRITTEN_FIRST` comes first. A write that MongoDB or BSON refuses is told to whoever asked for it and takes no
+other down.
 
 Where most of what goes into a collection is new, documents are inserted: an upsert that has to look at its
 predecessor costs more, for the crawl and for the server.
