@@ -64,10 +64,9 @@ def test_every_numeric_setting_of_the_project_is_checked() -> None:
             "DOWNLOAD_DELAY has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE.",
         ),
         (
-            "AUTOTHROTTLE_ENABLED",
-            "1",
-            "AUTOTHROTTLE_ENABLED has no meaning here, the pace is found out: leave it out, or cap it with "
-            "XINGTU_MAX_RATE.",
+            "DOWNLOAD_SLOTS",
+            {"a": {}},
+            "DOWNLOAD_SLOTS has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE.",
         ),
         ("HTTPPROXY_ENABLED", "yes", "HTTPPROXY_ENABLED is 'yes': it is 0 or 1."),
         ("XINGTU_SANDBOX", "--fault '301", "XINGTU_SANDBOX: No closing quotation: close the quotation mark."),

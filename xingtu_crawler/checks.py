@@ -71,7 +71,7 @@ def check_settings(settings: Mapping[str, Any]) -> None:
         if str(settings[name]) not in _POSITIONS:
             raise UserError(f"{name} is {str(settings[name])!r}: it is 0 or 1.")
     for name in SLOTS:
-        if str(settings[name]) not in {"0", "0.0", "False", "false", "{}"}:
+        if settings[name] and str(settings[name]) not in {"0", "0.0", "False", "false", "{}"}:
             raise UserError(
                 f"{name} has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE."
             )
