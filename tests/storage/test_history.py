@@ -367,7 +367,7 @@ async def test_after_a_kill_only_what_may_be_missing_is_looked_at(mongo_uri: str
         await store.history.flush()
         assert store.history.complete_until is not None
         assert store.history.complete_until < now - timedelta(minutes=20)
-        await store.runs.update(RUN, {"history_until": until}, at=now)
+        await store.runs.beat(RUN, {"history_until": until}, at=now)
         assert await store.runs.oldest_unended() == until.replace(microsecond=until.microsecond // 1000 * 1000)
     await mongo_db.history.delete_many({})
     async with recording(mongo_uri, mongo_db.name, history=False) as (_, record):

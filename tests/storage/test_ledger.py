@@ -12,7 +12,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
-from xingtu_crawler.storage.ledger import Ledger, Preview, Question
+from xingtu_crawler.storage.ledger import Ledger, Preview, Question, questions_about
 from xingtu_crawler.storage.patience import Patience
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -54,7 +54,7 @@ async def asked(
     endpoints: Iterable[str] = ALL,
     **options: Any,
 ) -> list[tuple[str, str, str]]:
-    questions = await ledger.claim_missing(list(star_ids), platforms, endpoints, newer_than=SINCE, **options)
+    questions = await ledger.claim(questions_about(star_ids, platforms, endpoints), newer_than=SINCE, **options)
     return [(each.star_id, each.endpoint, each.platform) for each in questions]
 
 
@@ -126,7 +126,7 @@ async def test_what_is_fresh_is_not_held(ledger: Ledger, mongo_db: Database) -> 
     await stored(mongo_db, "base_info", "1", SINCE)
     assert await asked(ledger, ["1"], endpoints=("base_info",)) == []
     assert ledger.open_claims == 0
-    assert len(await ledger.claim_missing(["1"], (SHORT,), ("base_info",), newer_than=SINCE + MOMENT)) == 1
+    assert len(await ledger.claim(questions_about(["1"], (SHORT,), ("base_info",)), newer_than=SINCE + MOMENT)) == 1
 
 
 async def test_what_is_answered_while_the_ledger_is_read_is_not_asked_again(ledger: Ledger, mongo_db: Database) -> None:
@@ -167,7 +167,7 @@ async def test_what_has_failed_for_good_is_not_asked_again(
     ledger: Ledger, mongo_db: Database, failure: dict[str, Any], is_asked: bool
 ) -> None:
     await failed(mongo_db, "base_info", "1", **failure)
-    questions = await ledger.claim_missing(["1"], (SHORT,), ("base_info",), newer_than=SINCE)
+    questions = await ledger.claim(questions_about(["1"], (SHORT,), ("base_info",)), newer_than=SINCE)
     assert questions == ([Question("base_info", "1", SHORT, had_failed=True)] if is_asked else [])
     assert ledger.open_claims == len(questions)
 
@@ -179,29 +179,41 @@ async def test_what_has_failed_for_good_is_asked_again_on_request(ledger: Ledger
 
 async def test_a_failure_of_one_endpoint_says_nothing_of_the_others(ledger: Ledger, mongo_db: Database) -> None:
     await failed(mongo_db, "base_info", "1", terminal=True)
-    questions = await ledger.claim_missing(["1"], (SHORT,), ALL, newer_than=SINCE)
+    questions = await ledger.claim(questions_about(["1"], (SHORT,), ALL), newer_than=SINCE)
     assert [each.endpoint for each in questions] == [endpoint for endpoint in ALL if endpoint != "base_info"]
     assert not any(each.had_failed for each in questions)
 
 
-async def test_questions_that_are_known_are_claimed_though_there_is_an_answer(
+async def test_of_what_has_failed_everything_is_asked_that_was_not_answered_since(
     ledger: Ledger, mongo_db: Database
 ) -> None:
-    await stored(mongo_db, "base_info", "1", SINCE)
-    await failed(mongo_db, "rec_videos", "1", terminal=False)
-    await failed(mongo_db, "rec_videos", "2", terminal=True)
-    questions = [
-        Question("base_info", "1", SHORT),
-        Question("rec_videos", "1", SHORT),
-        Question("rec_videos", "2", SHORT),
+    await stored(mongo_db, "base_info", "1", SINCE + MOMENT)
+    await stored(mongo_db, "base_info", "2", SINCE - MOMENT)
+    await stored(mongo_db, "base_info", "3", SINCE)
+    for star_id in ("1", "2", "3", "4"):
+        await failed(mongo_db, "base_info", star_id, terminal=False)
+    await failed(mongo_db, "base_info", "5", terminal=True)
+    questions = questions_about("123456", (SHORT,), ("base_info",))
+    preview = Preview(mongo_db, Patience(5))
+    wanted = [Question("base_info", star_id, SHORT, had_failed=True) for star_id in ("2", "4")]
+    assert await preview.claim(questions, newer_than=None) == wanted
+    assert await mongo_db.failures.count_documents({}) == 5
+    assert await ledger.claim(questions, newer_than=None) == wanted
+    # What was answered since is no failure any more.
+    left = [failure["_id"] async for failure in mongo_db.failures.find(sort=[("_id", 1)])]
+    assert left == [f"base_info:{star_id}:{SHORT}" for star_id in ("2", "4", "5")]
+    assert await ledger.claim(questions, newer_than=None, terminal=True) == [
+        Question("base_info", "5", SHORT, had_failed=True)
     ]
-    assert await ledger.claim(questions, newer_than=SINCE) == [
-        Question("base_info", "1", SHORT),
-        Question("rec_videos", "1", SHORT, had_failed=True),
+
+
+async def test_a_failure_that_was_answered_since_settles_nothing(ledger: Ledger, mongo_db: Database) -> None:
+    await stored(mongo_db, "base_info", "1", SINCE - MOMENT)
+    await failed(mongo_db, "base_info", "1", terminal=True, failed_at=SINCE - 2 * MOMENT)
+    assert await ledger.claim(questions_about(["1"], (SHORT,), ("base_info",)), newer_than=SINCE) == [
+        Question("base_info", "1", SHORT)
     ]
-    assert await ledger.claim(questions, newer_than=SINCE, terminal=True) == [
-        Question("rec_videos", "2", SHORT, had_failed=True)
-    ]
+    assert await mongo_db.failures.count_documents({}) == 0
 
 
 async def test_a_claim_that_comes_to_nothing_holds_nothing(ledger: Ledger) -> None:

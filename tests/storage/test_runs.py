@@ -45,7 +45,7 @@ async def test_a_run_is_recorded_from_its_start_to_its_end(runs: Runs, mongo_db:
     }
     assert await mongo_db.runs.find_one() == begun
 
-    await runs.update("r", {"calls": {"total": 5}, "seconds": 10.0}, at=after(10))
+    await runs.beat("r", {"calls": {"total": 5}, "seconds": 10.0}, at=after(10))
     assert await mongo_db.runs.find_one() == {
         **begun,
         "calls": {"total": 5},
@@ -74,11 +74,24 @@ async def test_runs_that_show_no_sign_of_life_have_crashed(runs: Runs, mongo_db:
     limit = 6 * HEARTBEAT_S
     for name, seen_at in {"dead": -limit - 1, "barely": -limit, "alive": -1.0}.items():
         await runs.start(name, {}, started_at=after(-3600))
-        await runs.update(name, {}, at=after(seen_at))
+        await runs.beat(name, {}, at=after(seen_at))
     await runs.start("ended", {}, started_at=after(-3600))
     await runs.end("ended", {}, close_reason="finished", at=after(-3000))
     await runs.bury(now=NOW)
     assert await states(mongo_db) == {"dead": "crashed", "barely": "running", "alive": "running", "ended": "ended"}
+
+
+async def test_a_run_that_was_taken_for_dead_and_is_not_is_running_again(runs: Runs, mongo_db: Database) -> None:
+    await runs.start("r", {}, started_at=after(-3600))
+    await runs.bury(now=NOW)
+    assert await states(mongo_db) == {"r": "crashed"}
+    await runs.beat("r", {}, at=NOW)
+    assert await states(mongo_db) == {"r": "running"}
+    await runs.end("r", {}, close_reason="finished", at=after(1))
+    await runs.beat("r", {"seconds": 1.0}, at=after(2))  # the last one, overtaken by the end
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["state"], run["updated_at"]) == ("ended", after(1))
 
 
 async def test_a_run_that_was_taken_for_dead_can_still_end(runs: Runs, mongo_db: Database) -> None:

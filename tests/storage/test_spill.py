@@ -49,7 +49,7 @@ def test_what_is_loaded_is_what_was_spilled(tmp_path: Path, answer: Answer) -> N
     spill = Spill(tmp_path / "deep" / "er", "run")
     spill.add(answer)
     assert list(load(spill.path)) == [answer]
-    assert spill.count == 1
+    assert spill.counts == {spill.path: 1}
 
 
 def test_a_run_without_spilled_answers_leaves_no_file(tmp_path: Path) -> None:
@@ -106,6 +106,6 @@ def test_an_answer_whose_file_is_taken_under_it_is_written_once_more(
     monkeypatch.setattr(Path, "open", open_then_lose)
     spill.add(detail())
     monkeypatch.undo()
-    assert spill.count == 1
+    assert spill.counts == {spill.path: 1}
     # Whoever took the file may have read it before the line was there; twice is as good as once.
     assert list(load(spill.path)) == [detail()]

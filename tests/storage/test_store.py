@@ -14,7 +14,9 @@ from pymongo.errors import InvalidOperation
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.storage import keeper
 from xingtu_crawler.storage.collections import create_indexes, indexes
-from xingtu_crawler.storage.store import EMBEDDED_FOLDER, Store
+from xingtu_crawler.storage.ledger import Question
+from xingtu_crawler.storage.reader import embedded_folder
+from xingtu_crawler.storage.store import Store
 from xingtu_crawler.storage.writer import Write
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -32,7 +34,7 @@ async def open_store(tmp_path: Path, **changes: Any) -> Store:
 
 
 def mongod_runs(tmp_path: Path) -> bool:
-    pid_file = tmp_path / "data" / EMBEDDED_FOLDER / keeper.MONGOD_PID
+    pid_file = embedded_folder(tmp_path / "data") / keeper.MONGOD_PID
     return pid_file.exists() and Path(f"/proc/{pid_file.read_text(encoding='ascii').strip()}").exists()
 
 
@@ -68,7 +70,7 @@ async def test_every_part_works_on_the_same_database(tmp_path: Path, mongo_uri: 
         await store.runs.start("r", {}, started_at=now)
         await store.sweeps.start("q-r", query_key="q", filters={}, run_id="r", started_at=now)
         assert await store.sweeps.find_open("q") is not None
-        assert len(await store.ledger.claim_missing(["1"], ["SHORT_VIDEO"], ["base_info"], newer_than=now)) == 1
+        assert len(await store.ledger.claim([Question("base_info", "1", "SHORT_VIDEO")], newer_than=now)) == 1
         await store.catch_up()
     finally:
         await store.close()

@@ -38,7 +38,7 @@ from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.embedded import EmbeddedMongo
-from xingtu_crawler.storage.ledger import Preview
+from xingtu_crawler.storage.ledger import Preview, questions_about
 from xingtu_crawler.storage.reader import embedded_folder, told_in_one_line
 from xingtu_crawler.storage.store import Store
 
@@ -229,8 +229,10 @@ async def _estimate(spider: XingtuSpider, store: Store, *, nothing_found: bool) 
         details = spider.details
         newer_than = spider.newer_than if since is None else max(since, spider.newer_than)
         return len(
-            await spider.ledger.claim_missing(
-                star_ids, details.platforms, details.endpoints, newer_than=newer_than, terminal=details.terminal
+            await spider.ledger.claim(
+                questions_about(star_ids, details.platforms, details.endpoints),
+                newer_than=newer_than,
+                terminal=details.terminal,
             )
         )
 

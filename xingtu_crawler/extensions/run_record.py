@@ -18,6 +18,7 @@ from typing import Self
 import pydantic
 import pymongo
 import scrapy
+from pymongo.errors import PyMongoError
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
@@ -29,13 +30,15 @@ from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
 from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.validation import reason_of
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
+from xingtu_crawler.storage.client import server_of
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
 from xingtu_crawler.storage.runs import HEARTBEAT_S, HISTORY_UNTIL
-from xingtu_crawler.storage.spill import Answer, Spill
+from xingtu_crawler.storage.spill import Answer, Spill, directory_for, spilled_elsewhere
 from xingtu_crawler.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -56,8 +59,8 @@ def database_name(settings: BaseSettings) -> str:
 
 
 def spill_directory(settings: BaseSettings) -> Path:
-    """Return where the spill files of the database are."""
-    return Path(settings["XINGTU_DATA_DIR"]) / "spill" / database_name(settings)
+    """Return where the spill files of the database are: what one server has missed is not another's."""
+    return directory_for(Path(settings["XINGTU_DATA_DIR"]), database_name(settings), server_of(settings["MONGO_URI"]))
 
 
 class RunRecord:
@@ -72,6 +75,9 @@ class RunRecord:
         self._spill = Spill(spill_directory(crawler.settings), self.run_id)
         self._heartbeat: asyncio.Task[None] | None = None
         self._unstored: dict[int, Answer] = {}
+        self._is_closing = False
+        self._closed = asyncio.Event()
+        self._told: set[str] = set()
         # What a kill costs is what is in flight and what is being stored.
         self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 3 // 4)
 
@@ -80,6 +86,7 @@ class RunRecord:
         """Connect to the end of the crawl."""
         record = cls(crawler)
         crawler.signals.connect(record.close, signal=signals.spider_closed)
+        crawler.signals.connect(record.wait_until_closed, signal=signals.engine_stopped)
         return record
 
     @classmethod
@@ -101,10 +108,11 @@ class RunRecord:
         spider, session = self._crawler.spider, ApiSession.of(self._crawler)
         assert isinstance(spider, XingtuSpider)
         try:
-            store = self._store = await self._open(session)
+            store = self._store = await self._open()
             await store.catch_up()
             await store.runs.bury(now=self.started_at)
             await store.runs.start(self.run_id, self._facts(spider), started_at=self.started_at)
+            self._heartbeat = asyncio.create_task(self._beat(store, session))
             self._recorder = Recorder(
                 store.writer,
                 store.ledger,
@@ -113,11 +121,13 @@ class RunRecord:
                 run_id=self.run_id,
                 count=lambda what, count: self._crawler.stats.inc_value(f"xingtu/{what}", count),
             )
-            await load_spilled(spill_directory(self._crawler.settings), self._recorder)
+            await load_spilled(self._spill.directory, self._recorder)
         except StorageError as error:
             raise refusal(self._crawler, error, "storage_unavailable") from None
-        if cap := self._crawler.settings.getint("XINGTU_DAILY_CALLS"):
-            session.daily_calls = DailyCalls(store.database, store.patience, cap)
+        for path in spilled_elsewhere(self._spill.directory):
+            logger.warning("Answers for another server are in %s: a crawl with its MONGO_URI loads them", path)
+        cap = self._crawler.settings.getint("XINGTU_DAILY_CALLS") or None
+        session.daily_calls = DailyCalls(store.database, store.patience, cap)
         store.patience.when_over = lambda error: session.give_up(error, "storage_unavailable")
         session.hold = self._hold
         if store.history:
@@ -127,23 +137,39 @@ class RunRecord:
         spider.worklist = store.worklist
         spider.run_id = self.run_id
         spider.run_started_at = self.started_at
-        self._heartbeat = asyncio.create_task(self._beat(store))
 
     async def keep(self, answer: Answer, storing: Awaitable[object]) -> None:
-        """Wait until an answer is stored; where MongoDB is gone for good, spill it and end the crawl.
+        """Wait until an answer is stored, whatever happens; where MongoDB is gone for good, spill it and end the crawl.
 
-        Raises `DropItem` then: what is in the spill file is not in the dataset yet.
+        Raises `DropItem` then: what is in the spill file is not in the dataset yet; nor is what went to quarantine.
         """
         self._unstored[id(answer)] = answer
         try:
-            await storing
-        except StorageError as error:
-            ApiSession.of(self._crawler).give_up(error, "storage_unavailable")
+            misfit = await self._store_or_set_aside(answer, storing)
+        except Exception as error:
+            if isinstance(error, StorageError):
+                ApiSession.of(self._crawler).give_up(error, "storage_unavailable")
+            else:
+                logger.exception("Could not store %s: it is spilled", answer)
             self._spill.add(answer)
             self._crawler.stats.inc_value("xingtu/spilled")
             raise DropItem("MongoDB is gone", log_level="DEBUG") from None
         finally:
             del self._unstored[id(answer)]
+        if misfit:
+            raise DropItem(misfit)
+
+    async def _store_or_set_aside(self, answer: Answer, storing: Awaitable[object]) -> str | None:
+        """Wait until an answer is stored; where that meets a defect, put it aside and return which."""
+        try:
+            await storing
+        except StorageError:
+            raise
+        except Exception as error:
+            logger.exception("Could not store %s: kept as it came", answer)
+            await self.recorder.set_aside(answer, reason := reason_of(error))
+            return reason
+        return None
 
     def _hold(self) -> float:
         """Return for how long nothing is to be asked: MongoDB is away, or as much waits for it as a crash may cost."""
@@ -157,33 +183,70 @@ class RunRecord:
         return min((answer.fetched_at for answer in answers), default=None)
 
     async def close(self, spider: XingtuSpider, reason: str) -> None:
-        """Complete the record, close the store and say how the crawl ended."""
+        """Complete the record, close the store and say how the crawl ended; each step whatever the others came to."""
+        self._is_closing = True
         if self._heartbeat:
             self._heartbeat.cancel()
         outcome = Outcome.of(self._crawler.stats, reason, seconds=self._age())
         self._crawler.stats.set_value(SECONDS_STAT, outcome.seconds)
         session = ApiSession.of(self._crawler)
-        if self._store:
-            try:
-                await spider.finish()
-                if session.daily_calls:
-                    await session.daily_calls.give_back()
-                # Before the run counts as ended: what a kill leaves out here, the next start looks for.
-                await self._store.complete()
-                figures = {**outcome.figures(), **await session.cost(outcome)}
-                await self._store.runs.end(self.run_id, figures, close_reason=reason, at=datetime.now(UTC))
-            except StorageError as error:
-                logger.error("The run record could not be completed: %s", error)
-            finally:
-                with contextlib.suppress(StorageError):
-                    await self._store.close()
-        session.stop_sandbox()
-        if self._spill.count:
-            logger.warning("%d answers are in %s: the next crawl loads them first", self._spill.count, self._spill.path)
-        for line in outcome.lines(refusal=self._crawler.stats.get_value(REFUSAL_STAT)):
-            logger.info("%s", line)
+        try:
+            if store := self._store:
+                await self._complete(store, spider, outcome)
+                await self._try(store.leave())
+            session.stop_sandbox()
+            for path, count in self._spill.counts.items():
+                if path.parent == self._spill.directory:
+                    logger.warning("%d answers are in %s: the next crawl loads them first", count, path)
+                else:
+                    logger.warning(
+                        "%d answers are in %s: move that file to %s, and the next crawl loads them",
+                        count,
+                        path,
+                        self._spill.directory,
+                    )
+            for line in outcome.lines(refusal=self._crawler.stats.get_value(REFUSAL_STAT)):
+                logger.info("%s", line)
+        finally:
+            self._closed.set()
 
-    async def _open(self, session: ApiSession) -> Store:
+    async def wait_until_closed(self) -> None:
+        """Hold back the end of the process while the crawl is being closed: an interruption meanwhile ends it at once.
+
+        Scrapy waits for what is in flight, and not for what comes after.
+        """
+        if self._crawler.engine.spider is not None:
+            await self._closed.wait()
+
+    async def _complete(self, store: Store, spider: XingtuSpider, outcome: Outcome) -> None:
+        session = ApiSession.of(self._crawler)
+        figures = outcome.figures()
+        await self._try(spider.finish())
+        if session.daily_calls:
+            await self._try(session.daily_calls.settle())
+        # Before the run counts as ended: what a kill, or an error, leaves out here, the next start looks for.
+        is_complete = await self._try(store.complete())
+        with contextlib.suppress(Exception):
+            figures |= await session.cost(outcome)
+        if is_complete:
+            reason = outcome.close_reason
+            await self._try(store.runs.end(self.run_id, figures, close_reason=reason, at=datetime.now(UTC)))
+        else:
+            await self._try(store.runs.beat(self.run_id, figures, at=datetime.now(UTC)))
+
+    async def _try(self, step: Awaitable[object]) -> bool:
+        """Await a step of the closing; where it fails say so, once for each reason, and go on."""
+        try:
+            await step
+        except Exception as error:
+            if (said := str(error)) not in self._told:
+                self._told.add(said)
+                is_known = isinstance(error, StorageError)
+                logger.error("The run record could not be completed: %s", said, exc_info=not is_known)
+            return False
+        return True
+
+    async def _open(self) -> Store:
         settings = self._crawler.settings
         return await Store.open(
             uri=settings["MONGO_URI"],
@@ -191,7 +254,7 @@ class RunRecord:
             data_dir=Path(settings["XINGTU_DATA_DIR"]),
             min_free_bytes=settings.getint("XINGTU_EMBEDDED_MIN_FREE"),
             patience=settings.getfloat("XINGTU_STORAGE_PATIENCE"),
-            hurried=lambda: session.is_closing,
+            hurried=self._is_hurried,
             history=settings.getbool("XINGTU_HISTORY"),
         )
 
@@ -210,15 +273,23 @@ class RunRecord:
             },
         }
 
-    async def _beat(self, store: Store) -> None:
-        with contextlib.suppress(StorageError):  # whoever holds answers tells of it
-            while True:
-                await asyncio.sleep(HEARTBEAT_S)
-                outcome = Outcome.of(self._crawler.stats, "", seconds=self._age())
-                figures = outcome.figures()
-                if store.history and store.history.complete_until:
-                    figures[HISTORY_UNTIL] = store.history.complete_until
-                await store.runs.update(self.run_id, figures, at=datetime.now(UTC))
+    def _is_hurried(self) -> bool:
+        """Whether somebody waits for the crawl to end; one that has yet to begin may take its time."""
+        engine, session = self._crawler.engine, ApiSession.of(self._crawler)
+        has_begun = engine.start_time is not None
+        return self._is_closing or session.close_reason is not None or (has_begun and not engine.running)
+
+    async def _beat(self, store: Store, session: ApiSession) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            outcome = Outcome.of(self._crawler.stats, "", seconds=self._age())
+            figures = outcome.figures()
+            if store.history and store.history.complete_until:
+                figures[HISTORY_UNTIL] = store.history.complete_until
+            with contextlib.suppress(StorageError, PyMongoError):  # whoever holds answers tells of it
+                await store.runs.beat(self.run_id, figures, at=datetime.now(UTC))
+                if session.daily_calls:
+                    await session.daily_calls.count()
 
     def _age(self) -> float:
         return (datetime.now(UTC) - self.started_at).total_seconds()

@@ -36,6 +36,12 @@ class ValidPage:
         return str(self.answer)
 
 
+def reason_of(error: Exception) -> str:
+    """Return why an answer cannot be a document, in one line: what is wrong with it, or which defect it met."""
+    said = str(error).split("\n")[0]
+    return said if isinstance(error, IdentityError) else f"{type(error).__name__}: {said}"[:300]
+
+
 def validate_detail(answer: DetailAnswer) -> ValidDetail:
     """Type the payload of a detail answer; raise `IdentityError` where it is not the answer to its question."""
     return ValidDetail(answer, parse(answer.endpoint, answer.envelope.data, star_id=answer.star_id))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Self
 
 from scrapy.crawler import Crawler
@@ -12,7 +13,9 @@ from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.run_record import RunRecord
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
-from xingtu_crawler.items.validation import validate_detail, validate_page
+from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page
+
+logger = logging.getLogger(__name__)
 
 
 class ValidationPipeline:
@@ -42,13 +45,13 @@ class ValidationPipeline:
                 for _, parsed in page.authors.values():
                     self._count("search", parsed)
                 return page
-        except IdentityError as error:
-            recorder = self._run.recorder
-            if isinstance(item, DetailAnswer):
-                await self._run.keep(item, recorder.quarantine_detail(item, str(error)))
-            elif isinstance(item, SearchAnswer):
-                await self._run.keep(item, recorder.quarantine_page(item, str(error), item.body))
-            raise DropItem(str(error)) from None
+        except Exception as error:
+            assert isinstance(item, DetailAnswer | SearchAnswer)
+            if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
+                logger.exception("Could not read %s: kept as it came", item)
+            reason = reason_of(error)
+            await self._run.keep(item, self._run.recorder.set_aside(item, reason))
+            raise DropItem(reason) from None
         return item
 
     def _count(self, endpoint: str, parsed: Parsed) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -46,11 +46,14 @@ class AuthorsSpider(XingtuSpider):
                     yield await self.claim(batch)
         elif asked.failed:
             async for questions in self.worklist.failed(platforms, endpoints, terminal=self.details.terminal):
-                yield await self._claim_questions(questions)
+                for few in _in_batches(questions):
+                    yield await self._claim_questions(few, newer_than=None)
         elif asked.stale is not None:
             older_than = self.run_started_at - asked.stale
             async for questions in self.worklist.stale(platforms, endpoints, older_than=older_than):
-                yield await self._claim_questions(questions)
+                # Few at a time: what another crawl has refreshed meanwhile is not stale any more.
+                for few in _in_batches(questions):
+                    yield await self._claim_questions(few, newer_than=older_than)
         else:
             named = read_star_ids(asked.star_ids_file) if asked.star_ids_file else asked.star_ids or ()
             for batch in self._batches(named):
@@ -62,9 +65,9 @@ class AuthorsSpider(XingtuSpider):
             self.tally("authors", len(batch))
             yield batch
 
-    async def _claim_questions(self, questions: list[Question]) -> list[Question]:
+    async def _claim_questions(self, questions: list[Question], *, newer_than: datetime | None) -> list[Question]:
         wanted = [question for question in questions if self._within_limit(question.star_id)]
-        claimed = await self.ledger.claim(wanted, newer_than=self.newer_than, terminal=self.details.terminal)
+        claimed = await self.ledger.claim(wanted, newer_than=newer_than, terminal=self.details.terminal)
         self.tally("authors", len({question.star_id for question in claimed}))
         return claimed
 
@@ -78,3 +81,7 @@ class AuthorsSpider(XingtuSpider):
             return True
         self.close_reason = "max_authors"
         return False
+
+
+def _in_batches(questions: list[Question]) -> Iterator[list[Question]]:
+    return (questions[at : at + BATCH] for at in range(0, len(questions), BATCH))

@@ -24,7 +24,7 @@ from xingtu_crawler.exceptions import CrawlClosingError, NoAnswerError, StorageE
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion
 from xingtu_crawler.responses import ApiResponse
 from xingtu_crawler.spiders.arguments import DetailArguments
-from xingtu_crawler.storage.ledger import Ledger, Question
+from xingtu_crawler.storage.ledger import Ledger, Question, questions_about
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
 
@@ -115,15 +115,9 @@ class XingtuSpider(Spider):
 
     async def claim(self, star_ids: Sequence[str]) -> list[Question]:
         """Claim those details of these authors that are missing or stale."""
-        questions = await self.ledger.claim_missing(
-            star_ids,
-            self.details.platforms,
-            self.details.endpoints,
-            newer_than=self.newer_than,
-            terminal=self.details.terminal,
-        )
-        asked = len(star_ids) * len(self.details.platforms) * len(self.details.endpoints)
-        self.tally("fresh", asked - len(questions))
+        asked = questions_about(star_ids, self.details.platforms, self.details.endpoints)
+        questions = await self.ledger.claim(asked, newer_than=self.newer_than, terminal=self.details.terminal)
+        self.tally("fresh", len(asked) - len(questions))
         return questions
 
     async def paced(self, claims: AsyncIterable[list[Question]]) -> AsyncIterator[Request]:

@@ -9,6 +9,7 @@ import asyncio
 import re
 import ssl
 import warnings
+from hashlib import blake2b
 from typing import Any
 from urllib.parse import parse_qsl
 from uuid import uuid4
@@ -36,6 +37,29 @@ _MALFORMED = (
     "MONGO_URI is not a MongoDB connection string: it looks like mongodb://user:password@host:27017, "
     "with @ : / ? % in the password percent-encoded."
 )
+
+
+_LONGEST_NAME = 100
+
+
+def server_of(uri: str | None) -> str:
+    """Return a name for the server of a connection string, the embedded one where it is None: fit for a directory.
+
+    The same whatever the order of the hosts, the user and the other options; it says no password.
+    """
+    if uri is None:
+        return "embedded"
+    hosts, *after_hosts = _split(uri)
+    options = {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2])}
+    if any("@" in rest for rest in after_hosts):
+        hosts = ""  # a piece of a password, see `_open`
+    names = sorted(host.lower() for host in hosts.rpartition("@")[2].split(","))
+    name = ",".join([*names, options.get("replicaset", "")]).rstrip(",")
+    return name if len(name) <= _LONGEST_NAME else blake2b(name.encode(), digest_size=8).hexdigest()
+
+
+def _split(uri: str) -> list[str]:
+    return re.split("[/?]", uri.partition("://")[2], maxsplit=1)
 
 
 async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bool = True) -> Client:  # noqa: ASYNC109 - it also stays in the client as its own time limits
@@ -70,7 +94,7 @@ async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bo
 
 def _open(uri: str, timeout: float) -> Client:
     """Build the client, which connects later; what PyMongo only warns about (a misspelt `tls`) is an error here."""
-    _, *after_hosts = re.split("[/?]", uri.partition("://")[2], maxsplit=1)
+    _, *after_hosts = _split(uri)
     if any("@" in rest for rest in after_hosts):
         # A bare / or ? in the password: what now stands where the hosts belong is a piece of it.
         raise StorageError(_MALFORMED)

@@ -1,13 +1,14 @@
-"""The daily cap: calls of all runs and processes together, counted in MongoDB by day (Asia/Shanghai).
+"""The calls of all runs and processes together, counted in MongoDB by day (Asia/Shanghai), and their daily cap.
 
-Calls are claimed a few at a time before they are made, so that the cap is never exceeded, and a crash can
-only leave some of it unused.
+Under a cap, calls are claimed a few at a time before they are made, so that it is never exceeded, and a crash can
+only leave some of it unused. Without one they are counted all the same, for a cap that is set later that day.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import Counter
 from datetime import datetime
 from functools import partial
 from typing import Any
@@ -24,14 +25,15 @@ _CLAIM = 16
 
 
 class DailyCalls:
-    """The calls of one day, `cap` of them at most."""
+    """The calls of each day; `cap` of them at most, where there is one."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience, cap: int) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience, cap: int | None) -> None:
         self._days = database[DAILY_CALLS]
         self._patience = patience
         self._cap = cap
         self._claimed = 0
         self._day = ""
+        self._made: Counter[str] = Counter()
         self._lock = asyncio.Lock()
 
     async def take(self, now: datetime) -> bool:
@@ -39,38 +41,55 @@ class DailyCalls:
 
         Raises `StorageError` where MongoDB stayed away for longer than the patience.
         """
+        day = now.astimezone(QUOTA_ZONE).date().isoformat()
+        if self._cap is None:
+            self._made[day] += 1
+            return True
         async with self._lock:
-            day = now.astimezone(QUOTA_ZONE).date().isoformat()
             if day != self._day:
                 self._day, self._claimed = day, 0
             if self._claimed == 0:
-                self._claimed = await self._claim(day)
+                self._claimed = await self._claim(day, self._cap)
             if self._claimed == 0:
                 return False
             self._claimed -= 1
             return True
 
-    async def give_back(self) -> None:
-        """Return what was claimed and not used.
+    async def count(self) -> None:
+        """Add the calls that were made without a cap: now and then, for nobody waits for it.
+
+        Where an answer is lost they are added again: a cap of later that day may count too many, never too few.
+        """
+        for day in list(self._made):
+            calls = self._made.pop(day)
+            try:
+                await self._patience.outlast(partial(self._add, {"_id": day}, calls), swift=True)
+            except BaseException:
+                self._made[day] += calls
+                raise
+
+    async def settle(self) -> None:
+        """Count what is left, and return what was claimed and not used.
 
         Tried once: where the answer is lost, a second try could give back what others have claimed since.
         """
+        await self.count()
         claimed, self._claimed = self._claimed, 0
         if claimed:
             with contextlib.suppress(PyMongoError):
                 await self._days.update_one({"_id": self._day}, {"$inc": {"calls": -claimed}})
 
-    async def _claim(self, day: str) -> int:
+    async def _claim(self, day: str, cap: int) -> int:
         for size in (_CLAIM, 1):  # near the cap, one by one
-            if size > self._cap:
+            if size > cap:
                 continue
+            room = {"_id": day, "calls": {"$lte": cap - size}}
             try:
-                await self._patience.outlast(partial(self._add, day, size), swift=True)
+                await self._patience.outlast(partial(self._add, room, size), swift=True)
             except DuplicateKeyError:
                 continue  # the day is there, and has fewer calls left
             return size
         return 0
 
-    async def _add(self, day: str, size: int) -> None:
-        room = {"_id": day, "calls": {"$lte": self._cap - size}}
-        await self._days.update_one(room, {"$inc": {"calls": size}}, upsert=True)
+    async def _add(self, condition: dict[str, Any], calls: int) -> None:
+        await self._days.update_one(condition, {"$inc": {"calls": calls}}, upsert=True)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import UpdateOne
+from pymongo import DeleteOne, UpdateOne
 
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
@@ -283,7 +283,7 @@ def failure(question: FailedQuestion, *, run_id: str) -> Write:
         key = page_failure_id(question.sweep, question.page)
         where = {"sweep": question.sweep, "page": question.page}
     operation = UpdateOne(
-        {"_id": key},
+        {"_id": key, "failed_at": {"$not": {"$gt": question.failed_at}}},  # it may come late, out of a spill file
         {
             "$set": {
                 "endpoint": question.endpoint,
@@ -302,6 +302,11 @@ def failure(question: FailedQuestion, *, run_id: str) -> Write:
         upsert=True,
     )
     return Write(FAILURES, operation)
+
+
+def answered(key: str, answered_at: datetime) -> Write:
+    """Return the write that removes the failure of a question that has been answered; one that is later stays."""
+    return Write(FAILURES, DeleteOne({"_id": key, "failed_at": {"$lte": answered_at}}))
 
 
 def quarantine(

@@ -23,7 +23,7 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.storage.collections import HISTORY, PENDING
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.patience import Patience, brief
 from xingtu_crawler.storage.projection import CURRENT, KEEP_NEWER, Spells, WhenMatched, others, projection, without
 
 logger = logging.getLogger(__name__)
@@ -97,6 +97,8 @@ class History:
         self._database = database
         self._patience = patience
         self._touched: dict[str, set[str]] = {}
+        self._left: defaultdict[str, set[str]] = defaultdict(set)
+        """What could not be projected."""
         self._task: asyncio.Task[None] | None = None
         self._closing = asyncio.Event()
         self._flushing = asyncio.Lock()
@@ -113,11 +115,15 @@ class History:
             self._task = asyncio.create_task(self._now_and_then())
 
     async def close(self) -> None:
-        """Project what is left."""
+        """Project what is left; raise `StorageError` where some of it could not be projected."""
         self._closing.set()
         if self._task:
             await self._task
+        left, self._left = self._left, defaultdict(set)
+        self._touch_again(left)
         await self.flush()
+        if self._left:
+            raise StorageError("the history lacks what could not be projected; the next crawl catches up.")
 
     async def flush(self) -> None:
         """Return when every document that was touched before is projected."""
@@ -125,9 +131,17 @@ class History:
             now = datetime.now(UTC)
             complete_until = min(now, self.oldest_unstored() or now) - _ON_THE_WAY
             touched, self._touched = self._touched, {}
-            for collection, keys in touched.items():
-                await self._project_all(collection, sorted(keys), self._flushed_at)
+            try:
+                for collection, keys in touched.items():
+                    await self._project_all(collection, sorted(keys), self._flushed_at)
+            except StorageError:
+                self._touch_again(touched)
+                raise
             self.complete_until, self._flushed_at = complete_until, now
+
+    def _touch_again(self, touched: Mapping[str, set[str]]) -> None:
+        for collection, keys in touched.items():
+            self._touched.setdefault(collection, set()).update(keys)
 
     async def catch_up(self, collections: Iterable[str], *, since: datetime | None) -> None:
         """Project what a crash has left out: spells that wait, and documents fetched `since` then."""
@@ -172,10 +186,7 @@ class History:
         if not keys:
             return
         source, match = self._database[collection], {"_id": {"$in": keys}}
-        waiting = await self._patience.outlast(
-            lambda: source.find({**match, f"{PENDING}.spell": {"$exists": True}}, {f"{PENDING}.spell": 1}).to_list(),
-            swift=True,
-        )
+        ended = {**match, f"{PENDING}.spell": {"$exists": True}}
 
         async def project(pipeline: list[dict[str, Any]]) -> None:
             await (await source.aggregate(pipeline)).to_list()
@@ -185,6 +196,9 @@ class History:
             await self._patience.outlast(partial(project, pipeline), swift=True)
 
         try:
+            waiting = await self._patience.outlast(
+                lambda: source.find(ended, {f"{PENDING}.spell": 1}).to_list(), swift=True
+            )
             new = {**match, "crawl.changed_at": {"$gte": new_since}}
             try:
                 # A spell that has begun since then is new to `history` too, and an insert costs a third of a merge.
@@ -208,7 +222,11 @@ class History:
             raise
         except PyMongoError as error:
             if len(keys) == 1:
-                logger.error("History of %s could not be brought up to date (%s): nothing is lost", collection, error)
+                if keys[0] not in self._left[collection]:
+                    logger.error(
+                        "History of %s could not be brought up to date (%s): nothing is lost", collection, brief(error)
+                    )
+                self._left[collection].add(keys[0])
                 return
             half = len(keys) // 2  # one spoiled document must not take the others with it
             await self._project(collection, keys[:half], new_since)

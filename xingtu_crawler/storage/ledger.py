@@ -7,11 +7,12 @@ is remembered in memory, for a question may come up again while its answer is on
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from pymongo import DeleteOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
@@ -29,6 +30,17 @@ class Question:
     platform: str
     had_failed: bool = False
 
+    @property
+    def key(self) -> str:
+        """The `_id` of its failure, where it has one."""
+        return failure_id(self.endpoint, self.star_id, self.platform)
+
+
+def questions_about(star_ids: Iterable[str], platforms: Iterable[str], endpoints: Iterable[str]) -> list[Question]:
+    """Return every question about these authors: author by author, in the order given."""
+    asked = [(endpoint, platform) for platform in platforms for endpoint in endpoints]
+    return [Question(endpoint, star_id, platform) for star_id in star_ids for endpoint, platform in asked]
+
 
 class Ledger:
     """Says which details are to be asked, and for which of them somebody is already asking."""
@@ -38,52 +50,33 @@ class Ledger:
         self._patience = patience
         self._open: set[str] = set()
 
-    async def claim_missing(
-        self,
-        star_ids: Sequence[str],
-        platforms: Iterable[str],
-        endpoints: Iterable[str],
-        *,
-        newer_than: datetime,
-        terminal: bool = False,
-    ) -> list[Question]:
-        """Return the questions without an answer newer than `newer_than` (UTC), and claim them.
-
-        Author by author, in the order given; see `claim` for what is left out.
-        """
-        asked = [(endpoint, platform) for platform in platforms for endpoint in endpoints]
-        questions = [Question(endpoint, star_id, platform) for star_id in star_ids for endpoint, platform in asked]
-        return await self._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=False)
-
     async def claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool = False
+        self, questions: Sequence[Question], *, newer_than: datetime | None, terminal: bool = False
     ) -> list[Question]:
         """Return those of these questions that are to be asked, and claim them until `release`.
 
-        Left out: what somebody is asking already; what ended in quarantine since `newer_than`; and, but for
+        Left out: what has been answered since `newer_than` (UTC), or, where that is None, whatever has not failed since
+        it was answered; what somebody is asking already; what ended in quarantine since `newer_than`; and, but for
         `terminal`, what has once been answered with "there is nothing to be had".
         """
-        return await self._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=True)
-
-    async def _claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool, fresh_too: bool
-    ) -> list[Question]:
         # Claimed before anything is read: else an answer that is stored and released between the reading and
         # the claim would be asked for, and paid for, once more.
         reserved: dict[str, Question] = {}
         for question in questions:
-            key = _key(question)
-            if key not in self._open:
-                self._open.add(key)
-                reserved[key] = question
+            if question.key not in self._open:
+                self._open.add(question.key)
+                reserved[question.key] = question
         if not reserved:
             return []
         claimed: dict[str, Question] = {}
         try:
-            fresh = set() if fresh_too else await self._fresh(reserved.values(), newer_than)
-            failed = await self._failed(list(reserved))
+            # First: what is answered while this is read has been answered by the time the documents are looked at.
+            failed = await self._failed(reserved)
+            fresh = set() if newer_than is None else await self._answered(reserved.values(), newer_than)
             for key, question in reserved.items():
                 failure = failed.get(key)
+                if newer_than is None and failure is None:
+                    continue
                 if key not in fresh and (failure is None or terminal or not _is_settled(failure, newer_than)):
                     claimed[key] = replace(question, had_failed=failure is not None)
         finally:
@@ -99,47 +92,69 @@ class Ledger:
         """Give a claim back: the answer is stored, or there will be none."""
         self._open.discard(failure_id(endpoint, star_id, platform))
 
-    async def _fresh(self, questions: Iterable[Question], newer_than: datetime) -> set[str]:
+    async def is_answered(self, question: Question, *, since: datetime) -> bool:
+        """Tell whether there is an answer that was fetched `since` then."""
+        return bool(await self._answered([question], since))
+
+    async def _answered(self, questions: Iterable[Question], since: datetime) -> set[str]:
         keys: dict[str, list[str]] = {}
         for question in questions:
             keys.setdefault(question.endpoint, []).append(detail_id(question.star_id, question.platform))
-        return set().union(*await asyncio.gather(*(self._fresh_of(*each, newer_than) for each in keys.items())))
+        found = await asyncio.gather(*(self._fetched(*each, since) for each in keys.items()))
+        return set().union(*found)
 
-    async def _fresh_of(self, endpoint: str, keys: list[str], newer_than: datetime) -> set[str]:
+    async def _fetched(self, endpoint: str, keys: list[str], since: datetime) -> dict[str, datetime]:
         collection = self._database[DETAILS[endpoint].collection]
         found = await self._patience.outlast(
             lambda: collection.find(
-                {"_id": {"$in": keys}, "crawl.fetched_at": {"$gte": newer_than}}, {"_id": 1}
+                {"_id": {"$in": keys}, "crawl.fetched_at": {"$gte": since}}, {"crawl.fetched_at": 1}
             ).to_list(),
             swift=True,
         )
-        return {f"{endpoint}:{document['_id']}" for document in found}
+        return {f"{endpoint}:{document['_id']}": document["crawl"]["fetched_at"] for document in found}
 
-    async def _failed(self, keys: list[str]) -> dict[str, dict[str, Any]]:
+    async def _failed(self, questions: Mapping[str, Question]) -> dict[str, dict[str, Any]]:
+        """Return the failures of these questions, and remove those that have been answered since.
+
+        A crash, or another crawl that did not know of the failure, leaves them behind.
+        """
         fields = {"terminal": 1, "failed_at": 1, "reason": 1}
         found = await self._patience.outlast(
-            lambda: self._database[FAILURES].find({"_id": {"$in": keys}}, fields).to_list(), swift=True
+            lambda: self._database[FAILURES].find({"_id": {"$in": list(questions)}}, fields).to_list(), swift=True
         )
-        return {document["_id"]: document for document in found}
+        failed = {failure["_id"]: failure for failure in found}
+        answered: dict[str, datetime] = {}
+        for endpoint in {questions[key].endpoint for key in failed}:
+            keys = [key.removeprefix(f"{endpoint}:") for key in failed if questions[key].endpoint == endpoint]
+            answered |= await self._fetched(endpoint, keys, min(failure["failed_at"] for failure in found))
+        over = {key: at for key, at in answered.items() if at >= failed[key]["failed_at"]}
+        if over:
+            await self._forget(over)
+        return {key: failure for key, failure in failed.items() if key not in over}
+
+    async def _forget(self, answered: Mapping[str, datetime]) -> None:
+        """Remove the failures of questions that were answered at these times."""
+        removals = [DeleteOne({"_id": key, "failed_at": {"$lte": at}}) for key, at in answered.items()]
+        await self._patience.outlast(lambda: self._database[FAILURES].bulk_write(removals, ordered=False), swift=True)
 
 
 class Preview(Ledger):
     """Says what would be asked, and claims nothing: for a plan."""
 
-    async def _claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool, fresh_too: bool
+    async def claim(
+        self, questions: Sequence[Question], *, newer_than: datetime | None, terminal: bool = False
     ) -> list[Question]:
-        claimed = await super()._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=fresh_too)
+        """Return what would be asked."""
+        claimed = await super().claim(questions, newer_than=newer_than, terminal=terminal)
         for question in claimed:
             self.release(question.endpoint, question.star_id, question.platform)
         return claimed
 
+    async def _forget(self, answered: Mapping[str, datetime]) -> None:
+        """A plan changes nothing."""
 
-def _key(question: Question) -> str:
-    return failure_id(question.endpoint, question.star_id, question.platform)
 
-
-def _is_settled(failure: dict[str, Any], newer_than: datetime) -> bool:
+def _is_settled(failure: dict[str, Any], newer_than: datetime | None) -> bool:
     if failure["reason"] == "quarantined":
-        return bool(failure["failed_at"] >= newer_than)
+        return newer_than is None or bool(failure["failed_at"] >= newer_than)
     return bool(failure["terminal"])

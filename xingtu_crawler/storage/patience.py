@@ -17,11 +17,15 @@ from xingtu_crawler.exceptions import StorageError
 
 logger = logging.getLogger(__name__)
 
-AWAY = frozenset({6, 7, 24, 50, 64, 89, 91, 112, 189, 262, 9001, 10107, 11600, 11601, 11602, 13435, 13436, 14031})
-"""Error codes that speak of the server and not of the operation: hosts unreachable, locks and overtime, write
-concern, shutdown, stepped down, interrupted, not primary, out of disk space."""
+AWAY = frozenset(
+    {6, 7, 24, 43, 50, 64, 89, 91, 112, 133, 134, 175, 189, 202, 237, 262, 365, 8000, 9001}
+    | {10107, 11600, 11601, 11602, 13435, 13436, 14031}
+)
+"""Error codes that speak of the server and not of the operation: hosts unreachable, locks and overtime, cursors lost,
+write concern, shutdown, stepped down, interrupted, not primary, out of disk space or of a hosted server's quota."""
+UNAUTHORIZED = frozenset({13, 18})
+"""Error codes of a user who lacks rights, or is not known."""
 _ILLEGAL = 20
-_UNAUTHORIZED = frozenset({13, 18})
 _FIRST_PAUSE_S = 0.1
 _LONGEST_PAUSE_S = 2.0
 _HURRIED_S = 15.0
@@ -106,7 +110,7 @@ class Patience:
         """Tell whether an error is a matter of patience; raise `StorageError` where the rights are lacking."""
         if not isinstance(error, OperationFailure) or is_away(error):
             return True
-        if error.code not in _UNAUTHORIZED:
+        if error.code not in UNAUTHORIZED:
             return False
         refused = StorageError("MongoDB refuses the operation: give the user of MONGO_URI readWrite on the database.")
         self.when_over(refused)

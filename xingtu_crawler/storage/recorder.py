@@ -12,17 +12,15 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from pymongo import DeleteOne
-
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import video_facts
 from xingtu_crawler.storage import documents
-from xingtu_crawler.storage.collections import FAILURES
 from xingtu_crawler.storage.history import History
-from xingtu_crawler.storage.ledger import Ledger
+from xingtu_crawler.storage.ledger import Ledger, Question
+from xingtu_crawler.storage.spill import Answer
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
 
@@ -79,11 +77,13 @@ class Recorder:
             collection, answer.star_id, answer.platform, parsed, crawl, spells=self._history is not None
         )
         videos, said = self._videos(answer.endpoint, parsed, answer.star_id, answer)
+        # The videos first: where the document is, nobody looks after what should have come with it.
         rejected = await self._write([*videos, detail], said)
+        refused = any(each.write is detail for each in rejected)
         if rejected:
             # The document or one of its videos: the raw body has both.
-            await self.quarantine_detail(answer, rejected[0].error, failed=rejected[0].write is detail)
-        elif answer.had_failed:
+            await self.quarantine_detail(answer, rejected[0].error, failed=refused)
+        if answer.had_failed and not refused:
             key = documents.failure_id(answer.endpoint, answer.star_id, answer.platform)
             await self._forget_failure(key, answered_at=answer.fetched_at)
         self._ledger.release(answer.endpoint, answer.star_id, answer.platform)
@@ -141,25 +141,44 @@ class Recorder:
 
     async def failure(self, question: FailedQuestion) -> None:
         """Record a question without an answer; what came instead, and could not be read, goes to quarantine."""
-        await self._writer.write([documents.failure(question, run_id=self._run_id)])
-        self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
-        label = question.reason if question.code is None else f"{question.code} {question.reason}"
-        self._count(f"failures/{question.endpoint}/{label}", 1)
-        if question.body is not None:
+        if question.body is not None:  # first: a failure that is terminal settles the question
             asked = {
                 name: value
                 for name in ("endpoint", "star_id", "platform", "sweep", "page")
                 if (value := getattr(question, name)) is not None
             }
             await self._quarantine(question.reason, question.body, asked, question)
+        if not await self._is_answered(question):
+            await self._writer.insist([documents.failure(question, run_id=self._run_id)])
+            self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
+            label = question.reason if question.code is None else f"{question.code} {question.reason}"
+            self._count(f"failures/{question.endpoint}/{label}", 1)
         if question.sweep is not None and question.page is not None:
             await self._sweeps.page_missed(question.sweep, question.page)
         elif question.star_id is not None and question.platform is not None:
             self._ledger.release(question.endpoint, question.star_id, question.platform)
 
+    async def _is_answered(self, question: FailedQuestion) -> bool:
+        """Tell whether somebody has stored an answer since: a failure may come late, out of a spill file."""
+        if question.sweep is not None and question.page is not None:
+            return await self._sweeps.has_page(question.sweep, question.page)
+        assert question.star_id is not None
+        assert question.platform is not None
+        asked = Question(question.endpoint, question.star_id, question.platform)
+        return await self._ledger.is_answered(asked, since=question.failed_at)
+
+    async def set_aside(self, answer: Answer, reason: str) -> None:
+        """Keep an answer that cannot be recorded: its raw body in quarantine, the question as settled or open."""
+        if isinstance(answer, DetailAnswer):
+            await self.quarantine_detail(answer, reason)
+        elif isinstance(answer, SearchAnswer):
+            await self.quarantine_page(answer, reason, answer.body)
+        else:
+            await self.failure(answer)
+
     async def _forget_failure(self, key: str, *, answered_at: datetime) -> None:
         """Remove the failure of a question that has been answered; one that is later than the answer stays."""
-        await self._writer.write([Write(FAILURES, DeleteOne({"_id": key, "failed_at": {"$lte": answered_at}}))])
+        await self._writer.write([documents.answered(key, answered_at)])
 
     async def quarantine_detail(self, answer: DetailAnswer, reason: str, *, failed: bool = True) -> None:
         """Keep a detail answer that cannot be a document: its raw body in quarantine, the question in failures."""
@@ -195,7 +214,7 @@ class Recorder:
         else:
             at, request_id = answer.fetched_at, answer.envelope.request_id
         write = documents.quarantine(reason, body, asked, run_id=self._run_id, request_id=request_id, at=at)
-        await self._writer.write([write])
+        await self._writer.insist([write])
         self._count("quarantined", 1)
 
     def _videos(

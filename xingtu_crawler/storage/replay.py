@@ -21,12 +21,12 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.api.codes import Action, rule
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
-from xingtu_crawler.exceptions import IdentityError, MalformedBodyError
+from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, StorageError
 from xingtu_crawler.items import MODELS
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
 from xingtu_crawler.items.page import SearchPage, star_id_of
 from xingtu_crawler.items.parsing import parse
-from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
+from xingtu_crawler.items.validation import ValidDetail, ValidPage, reason_of, validate_detail, validate_page
 from xingtu_crawler.storage.collections import QUARANTINE
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.spill import Answer, build_answer, load, run_id_of, spilled, take
@@ -57,21 +57,21 @@ async def load_spilled(directory: Path, recorder: Recorder) -> Replayed:
     for path in filter(None, map(take, spilled(directory))):
         of_run = recorder.of_run(run_id_of(path))
         broken = 0
-        for answer in load(path):
-            if answer is None or _endpoint(answer) not in MODELS:
+        for answer, valid in _read(path, result):
+            if answer is None:
                 broken += 1
-                continue
-            if isinstance(answer, FailedQuestion):
-                await of_run.failure(answer)
-                continue
-            try:
-                valid = _validate(answer)
-            except IdentityError as error:
-                result.unfit[str(error)] += 1
-                await _quarantine(answer, str(error), of_run)
-                continue
-            stored = await _store(valid, of_run)
-            _count(result, valid, stored=stored)
+            elif isinstance(valid, str):
+                await of_run.set_aside(answer, valid)
+            else:
+                try:
+                    stored = await _store(valid, of_run)
+                except StorageError:
+                    raise
+                except Exception as error:
+                    logger.exception("Could not store %s: kept as it came", answer)
+                    await of_run.set_aside(answer, reason_of(error))
+                    stored = False
+                _count(result, valid, stored=stored)
         await recorder.settle()
         if broken:
             result.broken.append(path.with_suffix(".broken"))
@@ -86,18 +86,34 @@ def examine_spilled(directory: Path) -> Replayed:
     """Return what `load_spilled` would come to, and change nothing."""
     result = Replayed()
     for path in spilled(directory):
-        answers = list(load(path))
-        readable = [answer for answer in answers if answer is not None and _endpoint(answer) in MODELS]
-        if len(readable) < len(answers):
-            result.broken.append(path)
-        for answer in readable:
-            if isinstance(answer, FailedQuestion):
-                continue
-            try:
-                _count(result, _validate(answer), stored=True)
-            except IdentityError as error:
-                result.unfit[str(error)] += 1
+        for answer, valid in _read(path, result):
+            if answer is None and path not in result.broken:
+                result.broken.append(path)
+            elif not isinstance(valid, str):
+                _count(result, valid, stored=True)
     return result
+
+
+_Read = tuple[None, str] | tuple[Answer, ValidDetail | ValidPage | str]
+
+
+def _read(path: Path, result: Replayed) -> Iterator[_Read]:
+    """Yield the answers of a spill file, each typed or with why it is none; without an answer: a line that is broken.
+
+    What does not fit is counted.
+    """
+    for answer in load(path):
+        if answer is None or _endpoint(answer) not in MODELS:
+            yield None, "broken"
+        elif isinstance(answer, FailedQuestion):
+            yield answer, answer.reason
+        else:
+            try:
+                yield answer, _validate(answer)
+            except Exception as error:  # noqa: BLE001 - a defect of a model must not keep crawls from starting
+                reason = reason_of(error)
+                result.unfit[reason] += 1
+                yield answer, reason
 
 
 async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: Recorder | None) -> Replayed:
@@ -171,13 +187,6 @@ def _revive(kept: dict[str, Any]) -> ValidDetail | ValidPage:
     assert star_id is not None  # parse refuses an author without one
     page = SearchPage(None, None, None, None, [None] * (asked["rank"] - 1) + [element], {})
     return ValidPage(answer, page, {asked["rank"]: (star_id, parsed)})
-
-
-async def _quarantine(answer: DetailAnswer | SearchAnswer, reason: str, recorder: Recorder) -> None:
-    if isinstance(answer, DetailAnswer):
-        await recorder.quarantine_detail(answer, reason)
-    else:
-        await recorder.quarantine_page(answer, reason, answer.body)
 
 
 def _count(result: Replayed, valid: ValidDetail | ValidPage, *, stored: bool) -> None:

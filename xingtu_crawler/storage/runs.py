@@ -32,16 +32,23 @@ class Runs:
     async def start(self, run_id: str, facts: Mapping[str, Any], *, started_at: datetime) -> None:
         """Record that a crawl has begun."""
         begun = {"state": "running", "started_at": started_at, "ended_at": None, "close_reason": None}
-        await self.update(run_id, {**begun, **facts}, at=started_at)
+        await self._update(run_id, {**begun, **facts}, at=started_at)
 
-    async def update(self, run_id: str, figures: Mapping[str, Any], *, at: datetime) -> None:
-        """Bring the figures up to date, so that a crawl that is killed leaves its last ones."""
-        update = {"$set": {**figures, "updated_at": at}}
-        await self._writer.write([Write(RUNS, UpdateOne({"_id": run_id}, update, upsert=True))])
+    async def beat(self, run_id: str, figures: Mapping[str, Any], *, at: datetime) -> None:
+        """Bring the figures up to date, so that a crawl that is killed leaves its last ones.
+
+        A run that was silent for so long that somebody took it for dead is running again.
+        """
+        update = {"$set": {**figures, "state": "running", "updated_at": at}}
+        await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id, "state": {"$ne": "ended"}}, update))])
 
     async def end(self, run_id: str, figures: Mapping[str, Any], *, close_reason: str, at: datetime) -> None:
         """Record how the crawl ended."""
-        await self.update(run_id, {**figures, "state": "ended", "ended_at": at, "close_reason": close_reason}, at=at)
+        await self._update(run_id, {**figures, "state": "ended", "ended_at": at, "close_reason": close_reason}, at=at)
+
+    async def _update(self, run_id: str, fields: Mapping[str, Any], *, at: datetime) -> None:
+        update = {"$set": {**fields, "updated_at": at}}
+        await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id}, update, upsert=True))])
 
     async def bury(self, *, now: datetime) -> None:
         """Mark the runs that have shown no sign of life for a minute as crashed, once what they left is made good."""

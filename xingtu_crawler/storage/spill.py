@@ -8,8 +8,11 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import os
 import secrets
+import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime
@@ -20,6 +23,8 @@ from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import MalformedBodyError
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
 
+logger = logging.getLogger(__name__)
+
 Answer = DetailAnswer | SearchAnswer | FailedQuestion
 """What may have been paid for: an answer, or the word that there is none to be had."""
 
@@ -28,36 +33,79 @@ _TAKEN = "+"
 
 
 class Spill:
-    """The spill file of one run; it exists from its first answer on."""
+    """The spill file of one run; it exists from its first answer on.
+
+    Where `directory` cannot be written to, the rest goes into a new directory of this user under the system's temporary
+    one: an answer that was paid for is worth a second try.
+    """
 
     def __init__(self, directory: Path, run_id: str) -> None:
+        self.directory = directory
         self.path = directory / f"{run_id}.jsonl"
-        self.count = 0
+        self.counts: Counter[Path] = Counter()
+        """How many answers are in which file."""
 
     def add(self, answer: Answer) -> None:
-        """Append an answer and see it to the disk before returning."""
+        """Append an answer and see it to the disk before returning; raise `OSError` where no disk takes it."""
+        line = (json.dumps(_record(answer), ensure_ascii=True) + "\n").encode("ascii")
+        try:
+            self._add(line)
+        except OSError as error:
+            if self.path.parent != self.directory:
+                raise
+            self.path = Path(tempfile.mkdtemp(prefix="xingtu-spill-")) / self.path.name
+            self._add(line)
+            logger.error(
+                "Answers cannot be kept in %s (%s), they are in %s: move that file there, and the next crawl loads it",
+                self.directory,
+                error.strerror,
+                self.path,
+            )
+        self.counts[self.path] += 1
+
+    def _add(self, line: bytes) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        line = json.dumps(_record(answer), ensure_ascii=True) + "\n"
         # A file that was taken away while it was written to may have been read already: once more, into a new one.
         while not self._append(line):
             pass
-        self.count += 1
 
-    def _append(self, line: str) -> bool:
+    def _append(self, line: bytes) -> bool:
         """Write a line; return whether the file is still there after that."""
-        with self.path.open("a", encoding="ascii") as file:
-            file.write(line)
-            file.flush()
-            os.fsync(file.fileno())
+        with self.path.open("ab", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            try:
+                rest = line
+                while rest:
+                    rest = rest[file.write(rest) :]
+                os.fsync(file.fileno())
+            except OSError:
+                file.truncate(size)  # or the next answer would go on in the middle of this one, and be lost with it
+                raise
             try:
                 return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
             except FileNotFoundError:
                 return False
 
 
+def directory_for(data_dir: Path, database: str, server: str) -> Path:
+    """Return where the spill files of a database are; another server's database of the same name has others."""
+    return data_dir / "spill" / f"{database}@{server}"
+
+
 def spilled(directory: Path) -> list[Path]:
-    """Return the spill files that wait to be loaded, oldest first."""
-    return sorted(directory.glob("*.jsonl")) if directory.is_dir() else []
+    """Return the spill files that wait to be loaded, oldest first; also those whose directory names no server yet."""
+    older = directory.with_name(directory.name.partition("@")[0])
+    found = {path for place in (older, directory) if place.is_dir() for path in place.glob("*.jsonl")}
+    return sorted(found, key=lambda path: path.name)
+
+
+def spilled_elsewhere(directory: Path) -> list[Path]:
+    """Return the directories with spill files of the same database on other servers."""
+    database = directory.name.partition("@")[0]
+    places = directory.parent.iterdir() if directory.parent.is_dir() else ()
+    return sorted(
+        place for place in places if place.name.startswith(f"{database}@") and place != directory and spilled(place)
+    )
 
 
 def run_id_of(path: Path) -> str:

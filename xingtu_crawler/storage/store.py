@@ -21,13 +21,12 @@ from xingtu_crawler.storage.embedded import EmbeddedMongo
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.ledger import Ledger
 from xingtu_crawler.storage.patience import Patience, brief
+from xingtu_crawler.storage.reader import embedded_folder
 from xingtu_crawler.storage.runs import Runs
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
 from xingtu_crawler.storage.writer import BulkWriter
 
-EMBEDDED_FOLDER = "mongo"
-"""Where the embedded MongoDB keeps its data, under the data directory."""
 _LEAVE_S = 3.0
 
 
@@ -74,7 +73,7 @@ class Store:
         """
         embedded = None
         if uri is None:
-            embedded = EmbeddedMongo(data_dir / EMBEDDED_FOLDER, min_free_bytes=min_free_bytes)
+            embedded = EmbeddedMongo(embedded_folder(data_dir), min_free_bytes=min_free_bytes)
             uri = await asyncio.to_thread(embedded.acquire)
         try:
             client = await connect(uri, database)
@@ -117,11 +116,15 @@ class Store:
             await self.history.close()
 
     async def close(self) -> None:
-        """Complete the history, disconnect, and let go of the embedded MongoDB."""
+        """Complete the history and leave."""
         try:
             await self.complete()
         finally:
-            with suppress(TimeoutError):  # it takes leave of the server, which may have gone silent
-                await asyncio.wait_for(self.client.close(), _LEAVE_S)
-            if self.embedded:
-                await asyncio.to_thread(self.embedded.release)
+            await self.leave()
+
+    async def leave(self) -> None:
+        """Disconnect, and let go of the embedded MongoDB."""
+        with suppress(TimeoutError):  # it takes leave of the server, which may have gone silent
+            await asyncio.wait_for(self.client.close(), _LEAVE_S)
+        if self.embedded:
+            await asyncio.to_thread(self.embedded.release)

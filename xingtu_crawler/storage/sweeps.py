@@ -139,12 +139,19 @@ class Sweeps:
         if page.total_count is not None:
             fields |= {"total_count": page.total_count, "capped": page.total_count >= RESULT_CAP}
         # Idempotent: the second time, the page is there.
-        await self._update(sweep, [{"$set": fields}], unless={f"pages.{number}": {"$exists": True}})
+        await self._update(sweep, [{"$set": fields}], unless=_has(number))
 
     async def page_missed(self, sweep: str, number: int) -> None:
-        """Record a page that could not be had."""
+        """Record a page that could not be had; one that has been read meanwhile stays so."""
         holes = {"$setUnion": ["$holes", [number]]}
-        await self._update(sweep, [{"$set": {"holes": holes, "next_page": _behind(number)}}])
+        await self._update(sweep, [{"$set": {"holes": holes, "next_page": _behind(number)}}], unless=_has(number))
+
+    async def has_page(self, sweep: str, number: int) -> bool:
+        """Tell whether a page has been read."""
+        found = await self._patience.outlast(
+            lambda: self._database[SWEEPS].find_one({"_id": sweep, **_has(number)}, {"_id": 1})
+        )
+        return found is not None
 
     async def pages_done(self, sweep: str, stop_reason: str) -> None:
         """Record that no further page will be asked; details may still be on their way."""
@@ -163,7 +170,11 @@ class Sweeps:
         unless: dict[str, Any] | None = None,
     ) -> None:
         condition = {"_id": sweep} if unless is None else {"_id": sweep, "$nor": [unless]}
-        await self._writer.write([Write(SWEEPS, UpdateOne(condition, update, upsert=upsert))])
+        await self._writer.insist([Write(SWEEPS, UpdateOne(condition, update, upsert=upsert))])
+
+
+def _has(number: int) -> dict[str, Any]:
+    return {f"pages.{number}": {"$exists": True}}
 
 
 def _behind(number: int) -> dict[str, Any]:

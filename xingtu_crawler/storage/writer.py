@@ -21,13 +21,13 @@ from functools import partial
 from typing import Any
 
 from bson.errors import BSONError
-from pymongo import DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.storage.collections import WRITTEN_FIRST
-from xingtu_crawler.storage.patience import AWAY, Patience, brief, is_away
+from xingtu_crawler.storage.patience import AWAY, UNAUTHORIZED, Patience, brief, is_away
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ _UNCONFIRMED = 64
 _UNCONFIRMABLE = "MongoDB cannot confirm writes as MONGO_URI asks it to: correct w in it, or remove it."
 
 
-Operation = UpdateOne | DeleteOne
+Operation = UpdateOne | DeleteOne | DeleteMany
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +168,14 @@ class BulkWriter:
             logger.warning("MongoDB refuses a document for %s: %s", each.write.collection, each.error)
         return rejected
 
+    async def insist(self, writes: Sequence[Write]) -> None:
+        """Write what has no other place to go; raise `StorageError` where MongoDB refuses any of it too."""
+        for each in await self.write(writes):
+            raise StorageError(
+                f"MongoDB refuses to write to {each.write.collection} ({each.error}): put that right and type the "
+                "same command again."
+            )
+
     async def _flush(self) -> None:
         now = asyncio.get_running_loop().time
         try:
@@ -194,6 +202,9 @@ class BulkWriter:
                 job.form = _Form.AGAIN
             elif mostly_new and job.write.new is not None:
                 job.form = _Form.NEW
+        await self._send(collection, jobs)
+
+    async def _send(self, collection: str, jobs: list[_Job]) -> None:
         try:
             while jobs:
                 attempt = partial(self._attempt, collection, jobs)
@@ -217,7 +228,7 @@ class BulkWriter:
         except (PyMongoError, BSONError, OverflowError, ValueError, TypeError, RecursionError) as error:
             if isinstance(error, ConnectionFailure):
                 raise
-            if isinstance(error, OperationFailure) and (is_away(error) or error.code in {13, 18}):
+            if isinstance(error, OperationFailure) and (is_away(error) or error.code in UNAUTHORIZED):
                 raise
             if isinstance(error, OperationFailure) and _is_about_write_concern(error.code, str(error)):
                 raise StorageError(_UNCONFIRMABLE) from None
@@ -282,7 +293,7 @@ class BulkWriter:
             return []
         half = len(jobs) // 2
         for part in (jobs[:half], jobs[half:]):
-            await self._commit(collection, part)
+            await self._send(collection, part)
         return []
 
 
