@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.sandbox.process import SandboxProcess
+from xingtu_crawler.storage.spill import Spill, build_answer, spilled
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -66,6 +69,53 @@ async def test_a_crawl_that_is_killed_loses_at_most_what_was_in_flight(
     assert await _details(mongo_db) == 800
     assert sandbox.ledger()["answered_twice"] <= 3 * in_flight
     assert await mongo_db.sweeps.count_documents({}) == 1
+
+
+async def test_an_interruption_while_the_crawl_is_closing_lets_it_close(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox("--authors", "60", "--latency", "400")
+    crawler = make_crawler(sandbox)
+    process = crawler.start("author_square", max_calls=40)
+    log = tmp_path / "crawl.log"
+    wait_until(lambda: "Closing spider (max_calls)" in log.read_text() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 0, log.read_text()
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["state"], run["close_reason"], run["calls"]["total"]) == ("ended", "max_calls", 40)
+    assert "Closed (max_calls) after" in log.read_text()
+    spells = await mongo_db.history.count_documents({"entity": {"$ne": "videos"}, "current": True})
+    assert spells == await _details(mongo_db) + await mongo_db.authors.count_documents({})
+
+
+async def test_an_interruption_while_the_crawl_is_opening_ends_it_before_anything_is_asked(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox("--authors", "10")
+    crawler = make_crawler(sandbox)
+    spill = Spill(tmp_path / ".data" / "spill" / mongo_db.name, "20260308T093000-5f2c1a")
+    body = b'{"code": 0, "data": {"id": "7"}}'
+    asked = {"endpoint": "base_info", "star_id": "7", "platform": "SHORT_VIDEO"}
+    spill.add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, 9, 30, tzinfo=UTC)))
+    spill.path.write_bytes(spill.path.read_bytes() * 400)  # it takes a while to load that
+
+    def is_being_opened() -> bool:
+        with MongoClient[dict[str, Any]](crawler.mongo_uri) as client:
+            return client[mongo_db.name].runs.count_documents({}) > 0
+
+    process = crawler.start("author_square")
+    wait_until(lambda: is_being_opened() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=60) == 1
+    log = (tmp_path / "crawl.log").read_text()
+    assert "Traceback" not in log
+    assert " ERROR: " not in log
+    assert sandbox.ledger()["calls"] == 0
+    done = crawler("author_square")
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.author_base_info.count_documents({}) == 11
+    assert spilled(spill.directory) == []
 
 
 async def test_restart_begins_a_new_sweep(

@@ -23,7 +23,7 @@ from pymongo import MongoClient, WriteConcern
 from storage import fakes
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.storage.client import connect
+from xingtu_crawler.storage.client import connect, server_of
 from xingtu_crawler.storage.embedded import find_mongod
 
 PASSWORD = "hunter2"
@@ -401,3 +401,19 @@ def test_no_password_however_mistyped_is_told(before: str, after: str) -> None:
     # The user is named like the host, so that a URI that is read wrongly still names no host but loopback.
     uri = f"mongodb://127.0.0.1:{before}{PASSWORD}{after}@127.0.0.1:{free_port()}/"
     asyncio.run(failure(uri, timeout=0.2))
+
+
+@pytest.mark.parametrize(
+    ("uri", "server"),
+    [
+        (None, "embedded"),
+        ("mongodb://localhost:27017", "localhost"),
+        ("mongodb://user:p%40ss@DB2:27018,db1/xingtu?w=1&replicaSet=rs0", "db1,db2:27018,rs0"),
+        ("mongodb+srv://user:pass@cluster.example.net/?retryWrites=true", "cluster.example.net"),
+        ("mongodb://%2Ftmp%2Fmongod.sock", "%2ftmp%2fmongod.sock"),
+        ("mongodb://user:pa/ss@host", ""),
+        ("mongodb://" + ",".join(f"db{number}.example.net" for number in range(9)), "4e74760cf92ea9f9"),
+    ],
+)
+def test_a_server_has_a_name_without_a_password(uri: str | None, server: str) -> None:
+    assert server_of(uri) == server

@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import json
+import resource
+import shutil
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
-from xingtu_crawler.storage.spill import Answer, Spill, build_answer, load, run_id_of, spilled, take
+from xingtu_crawler.storage.spill import (
+    Answer,
+    Spill,
+    build_answer,
+    directory_for,
+    load,
+    run_id_of,
+    spilled,
+    spilled_elsewhere,
+    take,
+)
 
 AT = datetime(2026, 3, 8, 9, 30, 0, 123000, tzinfo=UTC)
 BODY = json.dumps({"code": "0", "data": {"id": "1", "name": "小\ud800"}}).encode()
@@ -56,6 +69,77 @@ def test_a_run_without_spilled_answers_leaves_no_file(tmp_path: Path) -> None:
     Spill(tmp_path / "spill", "run")
     assert spilled(tmp_path / "spill") == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.fixture
+def _little_room() -> Iterator[None]:
+    """Let no file of this process grow beyond 500 bytes: what a full disk does, in small."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+@pytest.fixture
+def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    directory = tmp_path / "temporary"
+    directory.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(directory))
+    return directory
+
+
+@pytest.mark.usefixtures("_little_room")
+def test_where_there_is_no_room_answers_go_elsewhere_and_it_is_told(
+    tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spill = Spill(tmp_path / "home", "run")
+    home = spill.path
+    for star_id in "1234":
+        spill.add(detail(star_id))  # 200 bytes each: the third is cut off in the middle
+    assert spill.path.is_relative_to(temporary)
+    assert spill.path.parent.stat().st_mode & 0o777 == 0o700
+    assert spill.counts == {home: 2, spill.path: 2}
+    # Nothing is left of the one that was cut.
+    assert list(load(home)) == [detail("1"), detail("2")]
+    assert list(load(spill.path)) == [detail("3"), detail("4")]
+    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert told == (
+        f"Answers cannot be kept in {home.parent} (File too large), they are in {spill.path}: "
+        "move that file there, and the next crawl loads it"
+    )
+    # Which is what it says.
+    shutil.move(spill.path, home.parent / "moved.jsonl")
+    assert sum(len(list(load(path))) for path in spilled(home.parent)) == 4
+
+
+@pytest.mark.usefixtures("_little_room", "temporary")
+def test_where_there_is_no_room_at_all_it_is_an_error(tmp_path: Path) -> None:
+    spill = Spill(tmp_path / "home", "run")
+    spill.add(detail("1"))
+    with pytest.raises(OSError, match="File too large"):
+        spill.add(detail("2", body=BODY + b" " * 1000))
+    assert spill.counts.total() == 1
+
+
+def test_a_directory_that_is_none_is_no_room(tmp_path: Path, temporary: Path) -> None:
+    (tmp_path / "home").touch()
+    spill = Spill(tmp_path / "home", "run")
+    spill.add(detail())
+    assert list(load(spill.path)) == [detail()]
+
+
+def test_another_server_has_other_files(tmp_path: Path) -> None:
+    here, there = (directory_for(tmp_path, "xingtu", server) for server in ("embedded", "db1:27017"))
+    Spill(here, "run").add(detail("1"))
+    Spill(there, "run").add(detail("2"))
+    Spill(directory_for(tmp_path, "xingtu2", "embedded"), "run").add(detail("3"))
+    assert [list(load(path)) for path in spilled(here)] == [[detail("1")]]
+    assert spilled_elsewhere(here) == [there]
+    # Of before the directories named a server.
+    older = Spill(tmp_path / "spill" / "xingtu", "older")
+    older.add(detail("0"))
+    assert spilled(there) == [older.path, there / "run.jsonl"]
+    assert spilled_elsewhere(tmp_path / "none" / "xingtu@embedded") == []
 
 
 def test_a_broken_line_is_told_from_an_answer(tmp_path: Path) -> None:

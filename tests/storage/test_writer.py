@@ -395,7 +395,7 @@ async def test_when_the_patience_is_over_everyone_is_told(tmp_path: Path) -> Non
             assert time.monotonic() - started_at < 2
 
 
-@pytest.mark.parametrize("code", [91, 189, 11600, 11602, 10107, 13435, 50, 262, 112, 14031])
+@pytest.mark.parametrize("code", [91, 189, 11600, 11602, 10107, 13435, 50, 262, 112, 14031, 43, 134, 202, 237, 8000])
 async def test_a_server_in_trouble_is_outlasted(faulty: Mongod, code: int) -> None:
     async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
         await database.things.delete_many({})
@@ -460,6 +460,17 @@ async def test_a_user_who_may_not_write_is_told_at_once(tmp_path: Path) -> None:
             with pytest.raises(StorageError) as caught:
                 await writer.write([put("a"), put("b")])
     assert str(caught.value) == ("MongoDB refuses the operation: give the user of MONGO_URI readWrite on the database.")
+
+
+async def test_what_must_be_written_and_is_refused_is_an_error(mongo_db: Database) -> None:
+    await mongo_db.create_collection("things", validator={"never": {"$exists": True}})
+    with pytest.raises(StorageError, match=r"refuses to write to things .* type the same command again"):
+        await BulkWriter(mongo_db, Patience(5)).insist([put("a"), put("b")])
+
+
+async def test_an_error_that_nobody_knows_is_a_refusal(faulty: Mongod) -> None:
+    async with opened(faulty.uri, 60) as (writer, _), failing(faulty, {"errorCode": 96}):
+        assert len(await writer.write([put("a"), put("b")])) == 2
 
 
 async def test_writing_after_the_end_is_an_error_and_no_refusal(mongo_uri: str) -> None:

@@ -53,7 +53,7 @@ def server_of(uri: str | None) -> str:
     options = {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2])}
     if any("@" in rest for rest in after_hosts):
         hosts = ""  # a piece of a password, see `_open`
-    names = sorted(host.lower() for host in hosts.rpartition("@")[2].split(","))
+    names = sorted(host.lower().removesuffix(":27017") for host in hosts.rpartition("@")[2].split(","))
     name = ",".join([*names, options.get("replicaset", "")]).rstrip(",")
     return name if len(name) <= _LONGEST_NAME else blake2b(name.encode(), digest_size=8).hexdigest()
 

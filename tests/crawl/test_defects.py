@@ -1,0 +1,59 @@
+"""A defect of this project, put in on purpose: what it meets was paid for, and is kept as it came."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from harness import ROOT, MakeCrawler, StartSandbox, run
+from pymongo.asynchronous.database import AsyncDatabase
+
+Database = AsyncDatabase[dict[str, Any]]
+
+DEFECTIVE = """
+from xingtu_crawler.items.marketing_info import MarketingInfo
+from xingtu_crawler.settings import *
+from xingtu_crawler.storage import documents
+
+
+def identify(cls, payload, star_id):
+    raise ZeroDivisionError("a defect in a model")
+
+
+def video(fact, *args, **kwargs):
+    if fact.sources[0].startswith("rec_videos"):
+        raise RecursionError("a defect in a write")
+    return real(fact, *args, **kwargs)
+
+
+MarketingInfo.identify = classmethod(identify)
+real, documents.video = documents.video, video
+"""
+
+
+async def test_what_meets_a_defect_is_kept_and_comes_back_without_a_call(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox("--authors", "10")
+    crawler = make_crawler(sandbox)
+    (tmp_path / "defective.py").write_text(DEFECTIVE)
+    variables = crawler.env(SCRAPY_SETTINGS_MODULE="defective", PYTHONPATH=f"{ROOT}:{tmp_path}")
+    done = run(crawler.words("author_square"), cwd=tmp_path, env=variables)
+    assert done.returncode == 1
+    kept = [(each["request"]["endpoint"], each["reason"]) async for each in mongo_db.quarantine.find()]
+    assert kept.count(("marketing_info", "ZeroDivisionError: a defect in a model")) == 10
+    with_videos = kept.count(("rec_videos", "RecursionError: a defect in a write"))
+    assert with_videos > 0
+    assert len(kept) == 10 + with_videos
+    assert await mongo_db.author_rec_videos.count_documents({}) == 10 - with_videos
+    assert await mongo_db.failures.count_documents({"reason": "quarantined"}) == len(kept)
+    assert sum("kept as it came" in line for line in done.error_lines) == len(kept)
+    answered = sandbox.ledger()["answered"]
+    assert answered == 41
+
+    # The defect is mended.
+    assert crawler.scrapy("replay").returncode == 0
+    assert await mongo_db.author_marketing_info.count_documents({}) == 10
+    assert await mongo_db.author_rec_videos.count_documents({}) == 10
+    assert await mongo_db.quarantine.count_documents({}) == await mongo_db.failures.count_documents({}) == 0
+    assert sandbox.ledger()["answered"] == answered

@@ -1,0 +1,171 @@
+"""What becomes of an answer where MongoDB refuses it, part of it, or what should have kept it instead."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.api import envelope
+from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
+from xingtu_crawler.storage.ledger import Ledger, Question
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.writer import BulkWriter
+
+Database = AsyncDatabase[dict[str, Any]]
+
+STAR_ID = "6600000000000000001"
+PLATFORM = "SHORT_VIDEO"
+AT = datetime(2026, 3, 8, 9, 30, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+SWEEP = "s"
+
+
+def rec_videos(at: datetime = AT, *, had_failed: bool = False) -> ValidDetail:
+    videos = [{"item_id": "71", "play": 5, "create_time": 1_700_000_000}]
+    body = json.dumps({"code": 0, "data": {"newest_videos": videos}}).encode()
+    answer = DetailAnswer("rec_videos", STAR_ID, PLATFORM, envelope.parse(body), body, at, had_failed)
+    return validate_detail(answer)
+
+
+def page(*star_ids: str, at: datetime = AT) -> ValidPage:
+    body = json.dumps({"code": 0, "data": {"authors": [{"star_id": star_id} for star_id in star_ids]}}).encode()
+    return validate_page(SearchAnswer(SWEEP, 1, envelope.parse(body), body, at))
+
+
+def failure(at: datetime = AT, **changes: Any) -> FailedQuestion:
+    known: dict[str, Any] = {
+        "endpoint": "rec_videos",
+        "code": None,
+        "reason": "too_deep",
+        "message": "the JSON is nested too deeply to be read",
+        "request_id": None,
+        "attempts": 1,
+        "terminal": True,
+        "failed_at": at,
+        "star_id": STAR_ID,
+        "platform": PLATFORM,
+    }
+    return FailedQuestion(**{**known, **changes})
+
+
+def page_failure(at: datetime = AT) -> FailedQuestion:
+    return failure(at, endpoint="search", star_id=None, platform=None, sweep=SWEEP, page=1, terminal=False)
+
+
+@pytest.fixture
+def ledger(mongo_db: Database) -> Ledger:
+    return Ledger(mongo_db, Patience(5))
+
+
+@pytest.fixture
+def sweeps(mongo_db: Database) -> Sweeps:
+    return Sweeps(mongo_db, BulkWriter(mongo_db, Patience(5)), Patience(5))
+
+
+@pytest.fixture
+def recorder(mongo_db: Database, ledger: Ledger, sweeps: Sweeps) -> Recorder:
+    writer = BulkWriter(mongo_db, Patience(5))
+    return Recorder(writer, ledger, sweeps, None, run_id="run", count=lambda _what, _count: None)
+
+
+async def refuse(database: Database, *collections: str) -> None:
+    """Let MongoDB refuse whatever is written there."""
+    for collection in collections:
+        await database.create_collection(collection, validator={"never": {"$exists": True}})
+
+
+async def begin_sweep(sweeps: Sweeps) -> None:
+    await sweeps.start(SWEEP, query_key="k", filters={}, run_id="run", started_at=AT)
+
+
+async def test_what_neither_the_collection_nor_the_quarantine_takes_is_told(
+    recorder: Recorder, mongo_db: Database
+) -> None:
+    await refuse(mongo_db, "author_rec_videos", "quarantine")
+    with pytest.raises(StorageError, match="refuses to write to quarantine"):
+        await recorder.detail(rec_videos())
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_an_author_whom_nothing_takes_is_told(recorder: Recorder, sweeps: Sweeps, mongo_db: Database) -> None:
+    await begin_sweep(sweeps)
+    await refuse(mongo_db, "authors", "quarantine")
+    with pytest.raises(StorageError, match="refuses to write to quarantine"):
+        await recorder.page(page(STAR_ID))
+    sweep = await mongo_db.sweeps.find_one({})
+    assert sweep is not None
+    assert sweep["pages_read"] == 0
+
+
+@pytest.mark.parametrize("collection", ["failures", "sweeps"])
+async def test_a_failure_that_cannot_be_recorded_is_told(
+    recorder: Recorder, mongo_db: Database, collection: str
+) -> None:
+    await refuse(mongo_db, collection)
+    if collection == "failures":
+        with pytest.raises(StorageError, match="refuses to write to failures"):
+            await recorder.failure(failure())
+    else:
+        with pytest.raises(StorageError, match="refuses to write to sweeps"):
+            await recorder._sweeps.start(SWEEP, query_key="k", filters={}, run_id="run", started_at=AT)
+
+
+async def test_a_failure_settles_a_question_only_when_its_body_is_kept(recorder: Recorder, mongo_db: Database) -> None:
+    await refuse(mongo_db, "quarantine")
+    with pytest.raises(StorageError):
+        await recorder.failure(failure(body=b"[[[["))
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_a_document_is_an_answer_though_one_of_its_videos_is_refused(
+    recorder: Recorder, mongo_db: Database
+) -> None:
+    await recorder.failure(failure(AT - HOUR, terminal=False))
+    await refuse(mongo_db, "videos")
+    assert not await recorder.detail(rec_videos(had_failed=True))
+    assert await mongo_db.author_rec_videos.count_documents({}) == 1
+    assert await mongo_db.quarantine.count_documents({}) == 1
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_a_document_that_is_refused_is_no_answer(recorder: Recorder, mongo_db: Database) -> None:
+    await recorder.failure(failure(AT - HOUR, terminal=False))
+    await refuse(mongo_db, "author_rec_videos")
+    assert not await recorder.detail(rec_videos(had_failed=True))
+    (kept,) = await mongo_db.failures.find().to_list()
+    assert (kept["reason"], kept["failed_at"], kept["first_failed_at"]) == ("quarantined", AT, AT - HOUR)
+
+
+async def test_a_failure_that_comes_late_overrides_nothing_newer(
+    recorder: Recorder, ledger: Ledger, mongo_db: Database
+) -> None:
+    await recorder.failure(failure(AT, code=301, terminal=False))
+    await recorder.failure(failure(AT - HOUR, code=404))  # out of a spill file
+    (kept,) = await mongo_db.failures.find().to_list()
+    assert (kept["code"], kept["terminal"]) == (301, False)
+    assert await recorder.detail(rec_videos(AT + HOUR, had_failed=True))
+    await recorder.failure(failure(AT + HOUR / 2, code=404))
+    assert await mongo_db.failures.count_documents({}) == 0
+    # One that is newer than the answer counts.
+    await recorder.failure(failure(AT + 2 * HOUR, code=404))
+    assert await mongo_db.failures.count_documents({"code": 404}) == 1
+    assert await ledger.claim([Question("rec_videos", STAR_ID, PLATFORM)], newer_than=AT + 3 * HOUR) == []
+
+
+async def test_a_page_that_was_read_is_no_hole_any_more(recorder: Recorder, sweeps: Sweeps, mongo_db: Database) -> None:
+    await begin_sweep(sweeps)
+    await recorder.failure(page_failure())
+    await recorder.page(page(STAR_ID, at=AT + HOUR))
+    await recorder.failure(page_failure())  # once more, out of a spill file
+    sweep = await mongo_db.sweeps.find_one({})
+    assert sweep is not None
+    assert (sweep["holes"], sweep["pages_read"], sweep["next_page"]) == ([], 1, 2)
+    assert await mongo_db.failures.count_documents({}) == 0
