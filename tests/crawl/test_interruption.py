@@ -76,9 +76,9 @@ async def test_an_interruption_while_the_crawl_is_closing_lets_it_close(
 ) -> None:
     sandbox = start_sandbox("--authors", "60", "--latency", "400")
     crawler = make_crawler(sandbox)
-    process = crawler.start("author_square", max_calls=40)
+    process = crawler.start("author_square", settings={"LOG_LEVEL": "DEBUG"}, max_calls=40)
     log = tmp_path / "crawl.log"
-    wait_until(lambda: "Closing spider (max_calls)" in log.read_text() or process.poll() is not None)
+    wait_until(lambda: "Closing spider (max_calls)" in log.read_text())
     process.send_signal(signal.SIGINT)
     assert process.wait(timeout=60) == 0, log.read_text()
     run = await mongo_db.runs.find_one({})
