@@ -123,3 +123,16 @@ def test_a_datetime_is_its_moment() -> None:
 def test_what_no_document_can_hold_is_an_error() -> None:
     with pytest.raises(TypeError, match="not JSON serializable: set"):
         content_hash("search", {"a": {1}})
+
+
+def test_what_did_not_fit_counts_unless_it_is_volatile() -> None:
+    def of(**raw: object) -> str:
+        unparsed = {path.replace("__", "."): {"raw": value, "error": "no"} for path, value in raw.items()}
+        return content_hash("rec_videos", {"a": 1}, unparsed)
+
+    plain = content_hash("rec_videos", {"a": 1})
+    assert plain == content_hash("rec_videos", {"a": 1}, {})
+    assert len({plain, of(price="1.2w"), of(price="1.3w"), of(other="1.2w")}) == 4
+    assert of(price="1.2w", other=[1]) == of(other=[1], price="1.2w")
+    assert of(newest_videos__3__url=5) == of(base_resp=5) == of(base_resp__status_code="x") == plain
+    assert of(newest_videos__3__play="1w") != plain

@@ -243,3 +243,8 @@ def test_every_64_bit_integer_survives_as_text_and_as_number(number: int) -> Non
 def test_every_finite_double_survives_as_text_and_as_number(number: float) -> None:
     assert to_float(number) == number
     assert to_float(repr(number)) == number
+
+
+@pytest.mark.parametrize("value", [-0.0, "-0", "-0.0", 0, "0"])
+def test_zero_has_no_sign(value: object) -> None:
+    assert str(to_float(value)) == "0.0"

@@ -131,7 +131,7 @@ async def test_a_new_document_has_its_identity_its_data_and_its_provenance(
         "endpoint": "base_info",
         "code": 0,
         "request_id": "r-1",
-        "record_time": "2026-03-08T09:30:00Z",
+        "record_time": datetime(2026, 3, 8, 9, 30, tzinfo=UTC),
         "fetched_at": at(0),
         "first_seen_at": at(0),
         "changed_at": at(0),
@@ -139,6 +139,34 @@ async def test_a_new_document_has_its_identity_its_data_and_its_provenance(
         "unparsed": {"age": {"raw": "x", "error": "no"}},
         "unknown_fields": ["new"],
     }
+
+
+@pytest.mark.parametrize(
+    ("record_time", "stored"),
+    [
+        ("2026-03-08T09:30:00Z", datetime(2026, 3, 8, 9, 30, tzinfo=UTC)),
+        ("2026-03-08T17:30:00.123456+08:00", datetime(2026, 3, 8, 9, 30, 0, 123000, tzinfo=UTC)),
+        (None, None),
+        ("", None),
+        ("2026-03-08 17:30:00", "raw"),  # of which zone?
+        ("1700000000", "raw"),
+        ("0001-01-01T00:00:00+08:00", "raw"),
+        ("yesterday", "raw"),
+    ],
+)
+async def test_when_the_provider_recorded_an_answer_is_a_moment_or_kept_as_it_came(
+    writer: BulkWriter, mongo_db: Database, record_time: str | None, stored: datetime | str | None
+) -> None:
+    envelope = replace(ENVELOPE, record_time=record_time)
+    parsed = Parsed({"a": 1}, {}, [])
+    crawl = documents.provenance("base_info", envelope, parsed, run_id="r", fetched_at=at(0))
+    await write(writer, documents.detail("author_base_info", "1", "SHORT_VIDEO", parsed, crawl))
+    crawl = (await only(mongo_db))["crawl"]
+    misfit = crawl.get("unparsed", {}).get("crawl.record_time", {})
+    if stored == "raw":
+        assert (crawl["record_time"], misfit["raw"]) == (None, record_time)
+    else:
+        assert (crawl["record_time"], misfit) == (stored, {})
 
 
 async def test_an_author_is_known_by_the_star_id_alone(writer: BulkWriter, mongo_db: Database) -> None:
@@ -319,6 +347,24 @@ async def test_changed_at_of_a_video_moves_only_with_what_it_says(writer: BulkWr
         await write(writer, video(minute, **known))
         moments.append((await only(mongo_db, "videos"))["crawl"]["changed_at"])
     assert moments == [at(0), at(0), at(2), at(3), at(3)]
+
+
+async def test_why_the_search_shows_a_video_is_no_change_of_it_and_it_stays_with_its_first_author(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    told: list[Told] = [
+        (minute, "search.items", {"play": 1, "video_tag": minute}, star_id)
+        for minute, star_id in enumerate([STAR_ID, OTHER, STAR_ID, OTHER])
+    ]
+    for writes in (
+        [video(minute, source, star_id, **known) for minute, source, known, star_id in told],
+        remembering(told),
+    ):
+        await write(writer, *writes)
+        document = await only(mongo_db, "videos")
+        assert (document["star_id"], document["data"]["video_tag"]) == (STAR_ID, 3)
+        assert (document["crawl"]["spell"], document["crawl"]["observations"]) == (1, 4)
+        await mongo_db.videos.delete_many({})
 
 
 async def test_what_is_said_of_a_video_again_is_a_small_update(writer: BulkWriter, mongo_db: Database) -> None:

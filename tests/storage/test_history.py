@@ -19,6 +19,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.history_check import Checked, check
 from xingtu_crawler.api import envelope
+from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
 from xingtu_crawler.items.content_hash import VOLATILE
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
@@ -38,7 +39,7 @@ def at(minutes: int) -> datetime:
     return BEGIN + timedelta(minutes=minutes)
 
 
-def base_info(follower: int, minutes: int, star_id: str = STAR, **more: object) -> ValidDetail:
+def base_info(follower: int | str, minutes: int, star_id: str = STAR, **more: object) -> ValidDetail:
     return _detail("base_info", star_id, minutes, {"id": star_id, "follower": follower, **more})
 
 
@@ -189,7 +190,57 @@ async def test_without_history_there_is_none(mongo_uri: str, mongo_db: Database)
     assert await mongo_db.history.count_documents({}) == 0
     document = await mongo_db.author_base_info.find_one()
     assert document is not None
-    assert (document["data"]["follower"], "history_pending" in document) == (2, False)
+    assert document["data"]["follower"] == 2
+    assert document["history_pending"] == [{"spell": 1}]  # no more than that it has ended
+
+
+async def test_a_crawl_without_history_between_two_with_it_leaves_one_current_spell(
+    mongo_uri: str, mongo_db: Database
+) -> None:
+    changed, seen_again, left = (f"660000000000000000{number}" for number in "123")
+    await record_all(mongo_uri, mongo_db.name, [base_info(1, 0, star_id) for star_id in (changed, seen_again, left)])
+    async with recording(mongo_uri, mongo_db.name, history=False) as (_, record):
+        for star_id in (changed, seen_again, left):
+            await record(base_info(2, 1, star_id))
+            await record(base_info(3, 2, star_id))
+    async with recording(mongo_uri, mongo_db.name) as (store, record):
+        await store.catch_up()
+        await record(base_info(4, 3, changed))
+        await record(base_info(3, 3, seen_again))
+    assert await spells(mongo_db) == [
+        (1, 1, 0, 0, 1, False),
+        (3, 3, 2, 2, 1, False),
+        (4, 4, 3, 3, 1, True),
+        (1, 1, 0, 0, 1, False),
+        (3, 3, 2, 3, 2, True),
+        (1, 1, 0, 0, 1, False),
+        (3, 3, 2, 2, 1, True),
+    ]
+    assert await mongo_db.author_base_info.count_documents({"history_pending": {"$exists": True}}) == 0
+
+
+async def test_a_value_that_does_not_fit_is_content_too(mongo_uri: str, mongo_db: Database) -> None:
+    answers = [base_info(follower, minutes) for minutes, follower in enumerate(["1.2w", "1.2w", "1.3w", 14000])]
+    late = base_info("1.1w", 2)
+    late.answer.fetched_at -= timedelta(seconds=30)
+    await record_all(mongo_uri, mongo_db.name, [*answers, late])
+    found = mongo_db.history.find({}, sort=[("valid_from", 1)])
+    told = [
+        (each["data"]["follower"], each.get("unparsed", {}).get("follower", {}).get("raw"), each["observations"])
+        async for each in found
+    ]
+    assert told == [(None, "1.2w", 2), (None, "1.1w", 1), (None, "1.3w", 1), (14000, None, 1)]
+    assert checked(mongo_uri, mongo_db.name).violations == []
+
+
+async def test_a_history_that_cannot_be_written_is_told_and_left_for_the_next_start(
+    mongo_uri: str, mongo_db: Database, caplog: pytest.LogCaptureFixture
+) -> None:
+    await mongo_db.create_collection("history", validator={"key": {"$ne": f"{STAR}:SHORT_VIDEO"}})
+    with pytest.raises(StorageError, match="the next crawl catches up"):
+        await record_all(mongo_uri, mongo_db.name, [base_info(1, 0), base_info(1, 0, "6600000000000000002")])
+    assert [each["star_id"] async for each in mongo_db.history.find()] == ["6600000000000000002"]
+    assert sum("could not be brought up to date" in record.getMessage() for record in caplog.records) in {1, 2}
 
 
 @pytest.fixture(params=[BEGIN, BEGIN.replace(year=2096)], ids=["long ago", "just now"])

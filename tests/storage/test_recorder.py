@@ -35,8 +35,13 @@ def rec_videos(at: datetime = AT, *, had_failed: bool = False) -> ValidDetail:
     return validate_detail(answer)
 
 
-def page(*star_ids: str, at: datetime = AT) -> ValidPage:
-    body = json.dumps({"code": 0, "data": {"authors": [{"star_id": star_id} for star_id in star_ids]}}).encode()
+def page(*star_ids: str, at: datetime = AT, items: list[dict[str, Any]] | None = None) -> ValidPage:
+    """Return a page whose authors show the same videos, each with a tag of its author."""
+    authors = [
+        {"star_id": star_id, "items": [{**item, "video_tag": number} for item in items or ()]}
+        for number, star_id in enumerate(star_ids)
+    ]
+    body = json.dumps({"code": 0, "data": {"authors": authors}}).encode()
     return validate_page(SearchAnswer(SWEEP, 1, envelope.parse(body), body, at))
 
 
@@ -169,3 +174,32 @@ async def test_a_page_that_was_read_is_no_hole_any_more(recorder: Recorder, swee
     assert sweep is not None
     assert (sweep["holes"], sweep["pages_read"], sweep["next_page"]) == ([], 1, 2)
     assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_a_page_that_is_read_again_with_fewer_authors_keeps_none_of_the_others(
+    recorder: Recorder, sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await begin_sweep(sweeps)
+    await recorder.authors(page("1", "2", "3"))  # the crawl was killed before the page counted
+    await recorder.page(page("2", "1", at=AT + HOUR))
+    hits = mongo_db.search_hits.find({}, sort=[("rank", 1)])
+    assert [(hit["rank"], hit["star_id"], hit["seen_at"]) async for hit in hits] == [
+        (1, "2", AT + HOUR),
+        (2, "1", AT + HOUR),
+    ]
+    await recorder.authors(page("1"))  # out of a spill file
+    assert await sweeps.star_ids(SWEEP) == ["2", "1"]
+
+
+async def test_a_video_of_two_authors_on_one_page_is_one(
+    recorder: Recorder, sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await begin_sweep(sweeps)
+    for hours in range(3):
+        co_created = page("1", "2", at=AT + hours * HOUR, items=[{"item_id": "71", "vv": 5}])
+        await recorder.page(co_created)
+        await recorder.authors(co_created)  # the same once more, as where the acknowledgement was lost
+    (video,) = await mongo_db.videos.find().to_list()
+    assert (video["star_id"], video["data"]["video_tag"], video["data"]["play"]) == ("1", 0, 5)
+    crawl = video["crawl"]
+    assert (crawl["spell"], crawl["observations"], crawl["sources"]) == (1, 3, ["search.items"])

@@ -5,7 +5,7 @@ Time is what it costs: every answer is hashed, so the volatile paths are compile
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from hashlib import blake2b
@@ -56,13 +56,18 @@ _Tree: TypeAlias = "dict[str, _Tree | None]"
 _EMPTY: _Tree = {}
 
 
-def content_hash(endpoint: str, data: dict[str, Any]) -> str:
-    """Return 32 hex digits over `data` of `parse`, whatever the order of its keys.
+def content_hash(endpoint: str, data: dict[str, Any], unparsed: Mapping[str, Mapping[str, Any]] | None = None) -> str:
+    """Return 32 hex digits over `data` and `unparsed` of `parse`, whatever the order of their keys.
 
-    A field that is null counts as absent, so that a field a later model adds changes no hash. A datetime counts as its
-    moment, a naive one as UTC.
+    A field that is null counts as absent, so that a field a later model adds changes no hash; one that is null because
+    its value did not fit counts as that value. A datetime counts as its moment, a naive one as UTC.
     """
-    text = orjson.dumps(_prune(data, _volatile(endpoint)), default=_moment, option=_CANONICAL)
+    volatile = _volatile(endpoint)
+    text = orjson.dumps(_prune(data, volatile), default=_moment, option=_CANONICAL)
+    if unparsed:
+        raw = {path: misfit["raw"] for path, misfit in unparsed.items() if not _is_volatile(path, volatile)}
+        if raw:
+            text += orjson.dumps(raw, option=_CANONICAL)
     return blake2b(text, digest_size=16).hexdigest()
 
 
@@ -95,6 +100,16 @@ def _prune(value: Any, volatile: _Tree) -> Any:
 
 
 _CONTAINERS = frozenset({dict, list})
+
+
+def _is_volatile(path: str, volatile: _Tree) -> bool:
+    """Tell whether `path`, with the indexes of lists (`videos.3.url`), is volatile, or lies within what is."""
+    tree: _Tree | None = volatile
+    for step in path.split("."):
+        if tree is None:
+            break
+        tree = tree.get("[]" if step.isdigit() else step, _EMPTY)
+    return tree is None
 
 
 @cache

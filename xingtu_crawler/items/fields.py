@@ -83,7 +83,7 @@ def to_float(value: object) -> float | None:
     else:
         raise PydanticCustomError("float", "not a number")
     if _MINUS_EXACT_DOUBLE < number < _EXACT_DOUBLE:
-        return number
+        return number or 0.0  # -0.0 is the same number, and would be another content
     if not isfinite(number):
         raise PydanticCustomError("float", "not a finite number")
     if _is_inexact(number, value):

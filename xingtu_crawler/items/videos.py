@@ -64,6 +64,12 @@ class VideoFact:
     sources: tuple[str, ...]
     data: dict[str, Any]
 
+    def and_also(self, other: VideoFact) -> VideoFact:
+        """Return what both say of the same video; where both say something, and whose it is, this one is right."""
+        new = tuple(source for source in other.sources if source not in self.sources)
+        data = {name: other.data[name] if value is None else value for name, value in self.data.items()}
+        return VideoFact(self.item_id, self.star_id, (*self.sources, *new), data)
+
 
 def video_facts(endpoint: str, data: dict[str, Any], star_id: str) -> list[VideoFact]:
     """Return the videos in `data` of `parse`, in the order they come; a video in several lists is one fact.

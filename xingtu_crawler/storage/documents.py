@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from pymongo import DeleteOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, UpdateOne
 
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
@@ -44,21 +44,36 @@ def provenance(
     endpoint: str, envelope: Envelope, parsed: Parsed, *, run_id: str, fetched_at: datetime
 ) -> dict[str, Any]:
     """Return the `crawl` part of a document, but for the two times that depend on its predecessor."""
+    record_time, misfits = _record_time(envelope.record_time)
     crawl: dict[str, Any] = {
         "run_id": run_id,
         "endpoint": endpoint,
         "code": envelope.code,
         "request_id": envelope.request_id,
-        "record_time": envelope.record_time,
+        "record_time": record_time,
         "fetched_at": fetched_at,
-        "content_hash": content_hash(endpoint, parsed.data),
+        "content_hash": content_hash(endpoint, parsed.data, parsed.unparsed),
         "schema_version": SCHEMA_VERSION,
     }
-    if parsed.unparsed:
-        crawl["unparsed"] = parsed.unparsed
+    if parsed.unparsed or misfits:
+        crawl["unparsed"] = {**parsed.unparsed, **misfits}
     if parsed.unknown_fields:
         crawl["unknown_fields"] = parsed.unknown_fields
     return crawl
+
+
+def _record_time(text: str | None) -> tuple[datetime | None, dict[str, dict[str, Any]]]:
+    """Return the moment that an envelope names, or why it is none: ISO 8601 without a zone could be any of 26."""
+    if not text:
+        return None, {}
+    try:
+        moment = datetime.fromisoformat(text)
+        if moment.tzinfo is not None:
+            moment = moment.astimezone(UTC)
+            return moment.replace(microsecond=moment.microsecond // 1000 * 1000), {}
+    except (ValueError, OverflowError):
+        pass
+    return None, {"crawl.record_time": {"raw": text, "error": "not a time with its zone (ISO 8601)"}}
 
 
 def upsert(
@@ -85,14 +100,13 @@ def upsert(
             "data": {"$literal": data},
             "crawl": {"$mergeObjects": [{"$literal": crawl}, history.bookkeeping(same=same, fetched_at=fetched_at)]},
         }
-        if spells:
-            fields[PENDING] = history.pending(same=same)
+        fields[PENDING] = history.pending(same=same, kept=spells)
         return UpdateOne(_not_newer(key, fetched_at), [{"$set": fields}], upsert=True)
 
     def late() -> UpdateOne:
         # What the current spell says of that time already needs no spell of its own.
         news = [{"crawl.content_hash": {"$ne": content}}, {"crawl.changed_at": {"$gt": fetched_at}}]
-        spell = history.late_spell(data, content, fetched_at)
+        spell = history.late_spell(data, content, fetched_at, crawl.get("unparsed"))
         return UpdateOne({"_id": key, "$or": news}, {"$addToSet": {PENDING: spell}})
 
     new = {"_id": key, **identity, "data": data, "crawl": {**crawl, **history.first_bookkeeping(fetched_at)}}
@@ -116,29 +130,28 @@ def detail(
     return upsert(collection, detail_id(star_id, platform), identity, parsed.data, crawl, spells=spells)
 
 
-_VIDEO_IMAGES = frozenset({"url", "cover"})
-"""Signed anew now and then: stored, but no change of content."""
-_TELLING = tuple(name for name in FIELDS if name not in _VIDEO_IMAGES)
+_PASSING = frozenset({"url", "cover", "video_tag"})
+"""Signed anew now and then, or about the search and not the video: stored, but no change of content."""
+_TELLING = tuple(name for name in FIELDS if name not in _PASSING)
 
 
 @dataclass(frozen=True, slots=True)
 class VideoSaid:
-    """What has been said of a video so far: whose it is, its known values, when, and the hash of what they say.
+    """What has been said of a video so far: its known values, when, and the hash of what they say.
 
     The hash is the values in a row, as the server makes it: there is where the other values of a video are. None
     where servers may differ in it.
     """
 
-    star_id: str
     known: dict[str, Any]
     fetched_at: datetime
     content_hash: str | None
 
     @classmethod
-    def of(cls, star_id: str, known: dict[str, Any], fetched_at: datetime) -> VideoSaid:
+    def of(cls, known: dict[str, Any], fetched_at: datetime) -> VideoSaid:
         """Put the values in a row."""
         words = [_as_server_writes(known.get(name)) for name in _TELLING]
-        return cls(star_id, known, fetched_at, None if None in words else "".join(f"{word}|" for word in words))
+        return cls(known, fetched_at, None if None in words else "".join(f"{word}|" for word in words))
 
     def then(self, later: VideoSaid) -> VideoSaid:
         """Return what is known after another answer."""
@@ -146,21 +159,19 @@ class VideoSaid:
             return replace(self, fetched_at=later.fetched_at)
         if later.fetched_at < self.fetched_at:  # it may have filled a gap, for which the server makes no new hash
             return replace(self, known={**later.known, **self.known}, content_hash=None)
-        return VideoSaid.of(later.star_id, {**self.known, **later.known}, later.fetched_at)
+        return VideoSaid.of({**self.known, **later.known}, later.fetched_at)
 
     def is_repeated_by(self, later: VideoSaid) -> bool:
         """Tell whether a later answer says nothing that is not known: its images may be signed anew."""
-        return (
-            later.fetched_at > self.fetched_at
-            and later.star_id == self.star_id
-            and all(name in _VIDEO_IMAGES or self.known.get(name) == value for name, value in later.known.items())
+        return later.fetched_at > self.fetched_at and all(
+            name in _PASSING or self.known.get(name) == value for name, value in later.known.items()
         )
 
 
 def said(fact: VideoFact, fetched_at: datetime) -> VideoSaid:
     """Return what one answer says of a video."""
     known = {name: value for name, value in fact.data.items() if value is not None}
-    return VideoSaid.of(fact.star_id, known, fetched_at)
+    return VideoSaid.of(known, fetched_at)
 
 
 def video(
@@ -185,7 +196,7 @@ def video(
         values = [{"$literal": known[name]} if name in known else f"$data.{name}" for name in _TELLING]
         fields: dict[str, Any] = {
             "item_id": {"$literal": fact.item_id},
-            "star_id": {"$literal": fact.star_id},
+            "star_id": {"$ifNull": ["$star_id", {"$literal": fact.star_id}]},
             "data": {"$mergeObjects": [dict.fromkeys(fact.data), "$data", {"$literal": known}]},
             "crawl": {
                 **about,
@@ -196,8 +207,7 @@ def video(
                 **history.bookkeeping(same="$$same", fetched_at=fetched_at),
             },
         }
-        if spells:
-            fields[PENDING] = history.pending(same="$$same")
+        fields[PENDING] = history.pending(same="$$same", kept=spells)
         # The comparison stands here once: each time costs, on the way and on the server.
         replaced = {"$let": {"vars": {"same": same}, "in": {"$mergeObjects": ["$$ROOT", fields]}}}
         return UpdateOne(_not_newer(fact.item_id, fetched_at), [{"$replaceWith": replaced}], upsert=True)
@@ -211,15 +221,14 @@ def video(
     if before is not None:
         if before.content_hash is not None and before.is_repeated_by(says):
             as_written = {
-                "star_id": fact.star_id,
                 "crawl.content_hash": before.content_hash,
                 "crawl.fetched_at": {"$lt": fetched_at},
             }
-            images = {f"data.{name}": known[name] for name in _VIDEO_IMAGES if name in known}
+            passing = {f"data.{name}": known[name] for name in _PASSING if name in known}
             again = UpdateOne(
                 {"_id": fact.item_id, **as_written},
                 {
-                    "$set": {**{f"crawl.{name}": value for name, value in about.items()}, **images},
+                    "$set": {**{f"crawl.{name}": value for name, value in about.items()}, **passing},
                     "$inc": {"crawl.observations": 1},
                     "$addToSet": {"crawl.sources": {"$each": list(fact.sources)}},
                 },
@@ -268,7 +277,13 @@ def _or_empty(value: object) -> dict[str, Any]:
 def search_hit(sweep: str, page: int, rank: int, star_id: str, *, seen_at: datetime) -> Write:
     """Return the write of one place in the sampling frame; `rank` counts from 1 within the page."""
     hit = {"sweep": sweep, "page": page, "rank": rank, "star_id": star_id, "seen_at": seen_at}
-    return Write(SEARCH_HITS, UpdateOne({"_id": f"{sweep}:{page}:{rank}"}, {"$set": hit}, upsert=True))
+    place = {"_id": f"{sweep}:{page}:{rank}", "seen_at": {"$not": {"$gt": seen_at}}}
+    return Write(SEARCH_HITS, UpdateOne(place, {"$set": hit}, upsert=True))
+
+
+def forget_hits(sweep: str, page: int, *, before: datetime) -> Write:
+    """Return the write that removes what an earlier reading of a page has left: it may have shown more authors."""
+    return Write(SEARCH_HITS, DeleteMany({"sweep": sweep, "page": page, "seen_at": {"$lt": before}}))
 
 
 def failure(question: FailedQuestion, *, run_id: str) -> Write:

@@ -24,7 +24,16 @@ from pymongo.errors import OperationFailure, PyMongoError
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.storage.collections import HISTORY, PENDING
 from xingtu_crawler.storage.patience import Patience, brief
-from xingtu_crawler.storage.projection import CURRENT, KEEP_NEWER, Spells, WhenMatched, others, projection, without
+from xingtu_crawler.storage.projection import (
+    CURRENT,
+    KEEP_NEWER,
+    OF_DOCUMENT,
+    Spells,
+    WhenMatched,
+    others,
+    projection,
+    without,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -63,22 +72,20 @@ def first_bookkeeping(fetched_at: datetime) -> dict[str, Any]:
     return {"first_seen_at": fetched_at, "changed_at": fetched_at, "spell": 1, "observations": 1}
 
 
-def pending(*, same: Mapping[str, Any] | str) -> dict[str, Any]:
-    """Return the expression of `history_pending`: what is there, and the spell that this write ends."""
-    ended = {
-        "spell": "$crawl.spell",
-        "valid_from": "$crawl.changed_at",
-        "last_observed_at": "$crawl.fetched_at",
-        "observations": "$crawl.observations",
-        "content_hash": "$crawl.content_hash",
-        "data": "$data",
-    }
+def pending(*, same: Mapping[str, Any] | str, kept: bool) -> dict[str, Any]:
+    """Return the expression of `history_pending`: what is there, and the spell that this write ends.
+
+    Unless spells are `kept`, its number alone: what `history` takes for the current spell has ended all the same.
+    """
+    ended = OF_DOCUMENT if kept else {"spell": "$crawl.spell"}
     goes_on = {"$or": [same, {"$eq": [{"$type": "$crawl.fetched_at"}, "missing"]}]}
     waiting = {"$ifNull": [f"${PENDING}", "$$REMOVE"]}
     return {"$cond": [goes_on, waiting, {"$concatArrays": [{"$ifNull": [f"${PENDING}", []]}, [ended]]}]}
 
 
-def late_spell(data: Mapping[str, Any], content_hash: str, fetched_at: datetime) -> dict[str, Any]:
+def late_spell(
+    data: Mapping[str, Any], content_hash: str, fetched_at: datetime, unparsed: Mapping[str, Any] | None
+) -> dict[str, Any]:
     """Return a spell of one observation that arrived after a newer one had been stored."""
     return {
         "spell": f"{_LATE}{fetched_at.timestamp():.3f}-{content_hash[:8]}",
@@ -87,6 +94,7 @@ def late_spell(data: Mapping[str, Any], content_hash: str, fetched_at: datetime)
         "observations": 1,
         "content_hash": content_hash,
         "data": data,
+        **({"unparsed": unparsed} if unparsed else {}),
     }
 
 
@@ -197,7 +205,7 @@ class History:
 
         try:
             waiting = await self._patience.outlast(
-                lambda: source.find(ended, {f"{PENDING}.spell": 1}).to_list(), swift=True
+                lambda: source.find(ended, {f"{PENDING}.spell": 1, f"{PENDING}.valid_from": 1}).to_list(), swift=True
             )
             new = {**match, "crawl.changed_at": {"$gte": new_since}}
             try:
@@ -209,6 +217,7 @@ class History:
                 await merge(new, CURRENT, KEEP_NEWER)
             await merge(match, others(new_since), KEEP_NEWER)
             if waiting:
+                await self._end_unkept(collection, waiting)
                 await self._drop_needless(collection, waiting)
                 alike: defaultdict[tuple[int | str, ...], list[str]] = defaultdict(list)
                 for each in waiting:
@@ -231,6 +240,18 @@ class History:
             half = len(keys) // 2  # one spoiled document must not take the others with it
             await self._project(collection, keys[:half], new_since)
             await self._project(collection, keys[half:], new_since)
+
+    async def _end_unkept(self, collection: str, waiting: list[dict[str, Any]]) -> None:
+        """Mark spells as ended that were current before crawls that kept no history."""
+        unkept = [
+            f"{collection}:{each['_id']}:{spell['spell']}"
+            for each in waiting
+            for spell in each[PENDING]
+            if "valid_from" not in spell
+        ]
+        if unkept:
+            over = {"$set": {"current": False}}
+            await self._patience.outlast(lambda: self._database[HISTORY].update_many({"_id": {"$in": unkept}}, over))
 
     async def _drop_needless(self, collection: str, waiting: list[dict[str, Any]]) -> None:
         """Remove late spells that say what a spell in order says of that time: a write that was sent again."""

@@ -16,17 +16,17 @@ WhenMatched = Literal["fail"] | list[dict[str, Any]]
 Spells = list[dict[str, Any]] | dict[str, Any]
 """The expression of some spells of a document."""
 
-CURRENT: Spells = [
-    {
-        "spell": "$crawl.spell",
-        "valid_from": "$crawl.changed_at",
-        "last_observed_at": "$crawl.fetched_at",
-        "observations": "$crawl.observations",
-        "content_hash": "$crawl.content_hash",
-        "data": "$data",
-        "current": True,
-    }
-]
+OF_DOCUMENT: dict[str, Any] = {
+    "spell": "$crawl.spell",
+    "valid_from": "$crawl.changed_at",
+    "last_observed_at": "$crawl.fetched_at",
+    "observations": "$crawl.observations",
+    "content_hash": "$crawl.content_hash",
+    "data": "$data",
+    "unparsed": "$crawl.unparsed",
+}
+"""The spell that a document holds; what is not there is left out."""
+CURRENT: Spells = [{**OF_DOCUMENT, "current": True}]
 """The spell that goes on."""
 
 
@@ -59,7 +59,9 @@ def without(done: Sequence[int | str]) -> dict[str, Any]:
 def others(new_since: datetime) -> Spells:
     """Return the spells that have ended, and the current one where it had begun before."""
     is_new = {"$gte": ["$crawl.changed_at", new_since]}
-    return {"$concatArrays": [{"$ifNull": [f"${PENDING}", []]}, {"$cond": [is_new, [], CURRENT]}]}
+    is_kept = {"$ne": [{"$type": "$$this.valid_from"}, "missing"]}
+    ended = {"$filter": {"input": {"$ifNull": [f"${PENDING}", []]}, "cond": is_kept}}
+    return {"$concatArrays": [ended, {"$cond": [is_new, [], CURRENT]}]}
 
 
 def projection(

@@ -8,15 +8,14 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
 from xingtu_crawler.api.endpoints import DETAILS
-from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
-from xingtu_crawler.items.videos import video_facts
+from xingtu_crawler.items.videos import VideoFact, video_facts
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.ledger import Ledger, Question
@@ -76,7 +75,7 @@ class Recorder:
         detail = documents.detail(
             collection, answer.star_id, answer.platform, parsed, crawl, spells=self._history is not None
         )
-        videos, said = self._videos(answer.endpoint, parsed, answer.star_id, answer)
+        videos, said = self._videos(video_facts(answer.endpoint, parsed.data, answer.star_id), answer)
         # The videos first: where the document is, nobody looks after what should have come with it.
         rejected = await self._write([*videos, detail], said)
         refused = any(each.write is detail for each in rejected)
@@ -98,7 +97,10 @@ class Recorder:
         before, self._page_marked = self._page_marked, asyncio.Event()
         marked = self._page_marked
         try:
-            await self.authors(valid)
+            await asyncio.gather(
+                self.authors(valid),
+                self._writer.insist([documents.forget_hits(answer.sweep, answer.page, before=answer.fetched_at)]),
+            )
             for rank, (reason, body) in valid.misfits.items():
                 await self.quarantine_page(answer, reason, body, rank=rank)
             await before.wait()
@@ -117,23 +119,28 @@ class Recorder:
     async def authors(self, valid: ValidPage) -> bool:
         """Store the authors of a page, their places and their videos; False where one went to quarantine."""
         answer = valid.answer
+        facts: dict[str, VideoFact] = {}
         writes: list[Write] = []
-        all_said: Said = {}
         ranks: dict[int, int] = {}
+        rank_of: dict[str, int] = {}
         for rank, (star_id, parsed) in valid.authors.items():
             crawl = documents.provenance(
                 "search", answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
             )
-            videos, said = self._videos("search", parsed, star_id, answer)
             of_author = [
-                *videos,
                 documents.author(star_id, parsed, crawl, spells=self._history is not None),
                 documents.search_hit(answer.sweep, answer.page, rank, star_id, seen_at=answer.fetched_at),
             ]
             writes += of_author
-            all_said |= said
             ranks |= {id(write): rank for write in of_author}
-        refused = {ranks[id(each.write)]: each.error for each in await self._write(writes, all_said)}
+            rank_of.setdefault(star_id, rank)
+            # A video of several authors is one: two writes of one moment would be two contents of it.
+            for fact in video_facts("search", parsed.data, star_id):
+                earlier = facts.get(fact.item_id)
+                facts[fact.item_id] = fact if earlier is None else earlier.and_also(fact)
+        videos, said = self._videos(facts.values(), answer)
+        ranks |= {id(write): rank_of[fact.star_id] for write, fact in zip(videos, facts.values(), strict=True)}
+        refused = {ranks[id(each.write)]: each.error for each in await self._write([*videos, *writes], said)}
         for rank, error in refused.items():
             element = json.dumps(valid.page.authors[rank - 1]).encode()
             await self.quarantine_page(answer, error, element, rank=rank)
@@ -217,12 +224,10 @@ class Recorder:
         await self._writer.insist([write])
         self._count("quarantined", 1)
 
-    def _videos(
-        self, endpoint: str, parsed: Parsed, star_id: str, answer: DetailAnswer | SearchAnswer
-    ) -> tuple[list[Write], Said]:
+    def _videos(self, facts: Iterable[VideoFact], answer: DetailAnswer | SearchAnswer) -> tuple[list[Write], Said]:
         writes: list[Write] = []
         said: Said = {}
-        for fact in video_facts(endpoint, parsed.data, star_id):
+        for fact in facts:
             says = said[fact.item_id] = documents.said(fact, answer.fetched_at)
             before = self._said.get(fact.item_id)
             writes.append(
