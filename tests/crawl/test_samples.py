@@ -76,7 +76,7 @@ async def test_every_leaf_of_the_samples_is_in_mongodb(crawler: Crawler, mongo_d
             sweep = await mongo_db.sweeps.find_one({})
             assert sweep is not None
             meta = {key: value for key, value in raw.items() if key != "authors"}
-            assert lost(meta, sweep["pages"]["1"], {}, zeros=False) == []
+            assert lost(meta, sweep["pages"]["1"]["said"], {}, zeros=False) == []
             total += len(leaves(meta))
             covered += len(leaves(meta))
             raw = raw["authors"][0]

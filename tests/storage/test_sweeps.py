@@ -87,13 +87,19 @@ async def test_a_sweep_that_is_begun_twice_goes_on(sweeps: Sweeps, mongo_db: Dat
 
 async def test_a_page_that_was_read_brings_the_sweep_forward(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
-    await read(sweeps, 1, pagination={"page": 1, "has_more": True})
+    first = {"page": 1, "has_more": True}
+    await read(sweeps, 1, pagination=first)
     await read(sweeps, 2, authors=7, total=61, pagination={"page": 2})
     found = await document(mongo_db)
     assert (found["next_page"], found["pages_read"], found["total_count"], found["capped"]) == (3, 2, 61, False)
     assert found["pages"] == {
-        "1": {"authors": 20, "request_id": "r-1", "fetched_at": NOW, "pagination": {"page": 1, "has_more": True}},
-        "2": {"authors": 7, "request_id": "r-2", "fetched_at": NOW, "pagination": {"page": 2}},
+        "1": {
+            "authors": 20,
+            "request_id": "r-1",
+            "fetched_at": NOW,
+            "said": {"pagination": {"page": 1, "has_more": True}},
+        },
+        "2": {"authors": 7, "request_id": "r-2", "fetched_at": NOW, "said": {"pagination": {"page": 2}}},
     }
     assert await goes_on(sweeps) == ("q-1", 3, (), 61)
 
@@ -217,10 +223,10 @@ async def test_whatever_a_page_says_of_itself_is_kept(sweeps: Sweeps, mongo_db: 
     said: dict[str, Any] = {"a.b": 1, "$set": {"$inc": "$pages"}, "authors_text": "$$ROOT"}
     await read(sweeps, 1, **said)
     assert (await document(mongo_db))["pages"]["1"] == {
-        **said,
         "authors": 20,
         "request_id": "r-1",
         "fetched_at": NOW,
+        "said": said,
     }
 
 
@@ -230,7 +236,7 @@ async def test_what_a_page_says_that_cannot_be_stored_does_not_undo_that_it_was_
     await start(sweeps)
     await read(sweeps, 1, log_id=2**70, hint="\ud83d", fine=1)
     found = (await document(mongo_db))["pages"]["1"]
-    assert (found["fine"], found["log_id"], found["hint"]) == (1, None, None)
+    assert found["said"] == {"fine": 1, "log_id": None, "hint": None}
     assert set(found["unparsed"]) == {"log_id", "hint"}
     assert found["unparsed"]["log_id"]["raw"] == str(2**70)
 
@@ -239,4 +245,9 @@ async def test_what_a_page_says_does_not_replace_what_is_known_of_it(sweeps: Swe
     await start(sweeps)
     found = SearchPage(1, 20, True, 60, [{}], {"fetched_at": "yesterday", "request_id": 7})
     await sweeps.page_read("q-1", 1, found, request_id="r-1", fetched_at=NOW)
-    assert (await document(mongo_db))["pages"]["1"] == {"fetched_at": NOW, "request_id": "r-1", "authors": 1}
+    assert (await document(mongo_db))["pages"]["1"] == {
+        "fetched_at": NOW,
+        "request_id": "r-1",
+        "authors": 1,
+        "said": found.raw_meta,
+    }

@@ -7,16 +7,15 @@ import logging
 import os
 import random
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bson import decode, encode
+from mongods import Mongod, mongod
 from pymongo import AsyncMongoClient, DeleteOne, MongoClient, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import CommandListener, CommandStartedEvent
@@ -24,7 +23,7 @@ from pymongo.monitoring import CommandListener, CommandStartedEvent
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.storage import keeper
 from xingtu_crawler.storage.client import connect
-from xingtu_crawler.storage.embedded import EmbeddedMongo, find_mongod
+from xingtu_crawler.storage.embedded import EmbeddedMongo
 from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
 
@@ -49,53 +48,6 @@ def nested(depth: int) -> dict[str, Any]:
 
 async def keys(database: Database, collection: str = "things") -> set[Any]:
     return {document["_id"] async for document in database[collection].find({}, {"_id": 1})}
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port: int = probe.getsockname()[1]
-        return port
-
-
-class Mongod:
-    """A mongod of a test's own on loopback, that can be killed and started again."""
-
-    def __init__(self, directory: Path, *options: str) -> None:
-        self.port = free_port()
-        self.uri = f"mongodb://127.0.0.1:{self.port}"
-        self._directory = directory
-        self._options = options
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        self._directory.mkdir(exist_ok=True)
-        self._process = subprocess.Popen(
-            [
-                str(find_mongod()),
-                *("--dbpath", str(self._directory), "--port", str(self.port), "--bind_ip", "127.0.0.1"),
-                *("--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", *self._options),
-                *("--logpath", f"{self._directory}.log", "--logappend"),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        with MongoClient[dict[str, Any]](self.uri, serverSelectionTimeoutMS=20_000) as client:
-            client.admin.command("ping")
-
-    def kill(self) -> None:
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-
-@contextmanager
-def mongod(directory: Path, *options: str) -> Iterator[Mongod]:
-    server = Mongod(directory, *options)
-    try:
-        server.start()
-        yield server
-    finally:
-        server.kill()
 
 
 @pytest.fixture(scope="module")

@@ -127,7 +127,7 @@ class Sweeps:
     ) -> None:
         """Record that a page was read; to be called when everything on it is stored."""
         said = clean(page.raw_meta, "", notes := Notes())
-        record = {**said, "authors": len(page.authors), "request_id": request_id, "fetched_at": fetched_at}
+        record = {"authors": len(page.authors), "request_id": request_id, "fetched_at": fetched_at, "said": said}
         if notes.unparsed:
             record["unparsed"] = notes.unparsed
         fields: dict[str, Any] = {
