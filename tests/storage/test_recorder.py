@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
+from mongods import mongod
+from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api import envelope
@@ -203,3 +207,26 @@ async def test_a_video_of_two_authors_on_one_page_is_one(
     assert (video["star_id"], video["data"]["video_tag"], video["data"]["play"]) == ("1", 0, 5)
     crawl = video["crawl"]
     assert (crawl["spell"], crawl["observations"], crawl["sources"]) == (1, 3, ["search.items"])
+
+
+async def test_a_detail_is_not_there_before_its_videos_are(tmp_path: Path) -> None:
+    """What a kill in between leaves behind: nothing that would count as an answer."""
+    with mongod(tmp_path / "db", "--setParameter", "enableTestCommands=1") as server:
+        client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri, retryWrites=False, tz_aware=True)
+        database, patience = client.test, Patience(0.5)
+        writer = BulkWriter(database, patience)
+        ledger = Ledger(database, Patience(5))
+        recorder = Recorder(
+            writer, ledger, Sweeps(database, writer, patience), None, run_id="run", count=lambda _what, _count: None
+        )
+        data = {"failCommands": ["insert", "update"], "namespace": "test.videos", "errorCode": 11600}
+        await client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
+        storing = asyncio.create_task(recorder.detail(rec_videos()))
+        while not patience.is_tried:
+            await asyncio.sleep(0.01)
+        assert await database.author_rec_videos.count_documents({}) == 0
+        asked = Question("rec_videos", STAR_ID, PLATFORM)
+        assert await ledger.claim([asked], newer_than=AT) == [asked]
+        with pytest.raises(StorageError):
+            await storing
+        await client.close()
