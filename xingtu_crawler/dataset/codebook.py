@@ -21,7 +21,13 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
     "endpoint": ("string", "Name of the endpoint that answered."),
     "code": ("integer", "Business code of the answer; always 0, as nothing else becomes a document."),
     "request_id": ("string", "The provider's id of the answer; its support asks for it."),
-    "record_time": ("UTC datetime", "When the provider says it recorded the answer."),
+    "record_time": (
+        "UTC datetime",
+        (
+            "When the provider says it recorded the answer. Null where that is no time with its zone: then it is in "
+            "`unparsed`, under `crawl.record_time`."
+        ),
+    ),
     "fetched_at": (
         "UTC datetime",
         "When the answer arrived last. This is the ledger of what need not be fetched again.",
@@ -30,7 +36,10 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
     "changed_at": ("UTC datetime", "When `content_hash` last changed: the beginning of the current spell."),
     "spell": ("integer", "Number of the current spell of equal content, from 1; see the collection `history`."),
     "observations": ("integer", "How often the content of the current spell has been observed."),
-    "content_hash": ("string", "32 hex digits over `data` without its volatile fields: equal hash, equal content."),
+    "content_hash": (
+        "string",
+        "32 hex digits over `data` without its volatile fields, and over what did not fit: equal hash, equal content.",
+    ),
     "schema_version": ("integer", "Version of the models that typed the document."),
     "unparsed": (
         "object",

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
-from xingtu_crawler.items.page import SearchPage, parse_page, star_id_of
+from xingtu_crawler.items.page import SearchPage, parse_page
 from xingtu_crawler.items.parsing import Parsed, parse
+from xingtu_crawler.items.search import star_id_of
 
 
 @dataclass(slots=True)

@@ -48,7 +48,7 @@ class ValidationPipeline:
         except Exception as error:
             assert isinstance(item, DetailAnswer | SearchAnswer)
             if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
-                logger.exception("Could not read %s: kept as it came", item)
+                logger.exception("Could not store %s: kept as it came", item)
             reason = reason_of(error)
             await self._run.keep(item, self._run.recorder.set_aside(item, reason))
             raise DropItem(reason) from None

@@ -34,12 +34,12 @@ LONGEST_SOCKET_PATH = 100
 LONGEST_OUTPUT_BYTES = 1_000_000
 POLL_S = 0.01
 RELEASE_LIMIT_S = 60.0
-# A token may be in any variable of the crawl, so its children get these only.
 _RUN_KEEPER = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('xingtu_crawler.storage.keeper', run_name='__main__', alter_sys=True)"
 )
 """Runs the keeper from wherever the package is, which may be inside a zipped egg."""
+# A token may be in any variable of the crawl, so its children get these only.
 _PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH")
 
 

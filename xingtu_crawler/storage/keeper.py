@@ -1,6 +1,6 @@
 """Keep the embedded mongod alive while somebody uses it and stop it cleanly after its last user.
 
-Runs detached, from this file alone (`python -I -S keeper.py`): standard library only, nothing of the crawler.
+Runs detached and by itself (`python -I -S`, see `embedded.py`): standard library only, nothing of the crawler.
 """
 
 from __future__ import annotations

@@ -24,8 +24,9 @@ from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, StorageError
 from xingtu_crawler.items import MODELS
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
-from xingtu_crawler.items.page import SearchPage, star_id_of
+from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.parsing import parse
+from xingtu_crawler.items.search import star_id_of
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, reason_of, validate_detail, validate_page
 from xingtu_crawler.storage.collections import QUARANTINE
 from xingtu_crawler.storage.recorder import Recorder
