@@ -195,7 +195,7 @@ async def test_pace_cost_and_limits_are_told(
     # The sandbox's account says what a call costs.
     assert before["cost_per_call"] is not None
     day = datetime.now(UTC).astimezone().astimezone(UTC) + timedelta(hours=8)
-    await mongo_db.daily_calls.insert_one({"_id": day.date().isoformat(), "calls": 50})
+    await mongo_db.daily_calls.update_one({"_id": day.date().isoformat()}, {"$set": {"calls": 50}}, upsert=True)
     env = {"XINGTU_MAX_RATE": "11", "XINGTU_DAILY_CALLS": "80"}
     typed = words("author_square", "--json", "--no-calls", max_calls=100)
     done = run(command(*typed), cwd=crawler.cwd, env=crawler.env(**env))
