@@ -220,7 +220,8 @@ async def test_a_crawl_without_history_between_two_with_it_leaves_one_current_sp
 
 
 async def test_a_value_that_does_not_fit_is_content_too(mongo_uri: str, mongo_db: Database) -> None:
-    answers = [base_info(follower, minutes) for minutes, follower in enumerate(["1.2w", "1.2w", "1.3w", 14000])]
+    followers: list[int | str] = ["1.2w", "1.2w", "1.3w", 14000]
+    answers = [base_info(follower, minutes) for minutes, follower in enumerate(followers)]
     late = base_info("1.1w", 2)
     late.answer.fetched_at -= timedelta(seconds=30)
     await record_all(mongo_uri, mongo_db.name, [*answers, late])
