@@ -53,7 +53,7 @@ def test_failed_and_stale_details_are_found_in_any_number_of_authors(many: Place
                 "platform": Platform.SHORT_VIDEO.value,
                 "reason": "collection failed, please retry",
                 "terminal": number >= WANTED,
-                "failed_at": old,
+                "failed_at": datetime.now(UTC),  # since they were answered
             }
             for number, star_id in enumerate(chosen)
             for endpoint in [chance.choice(list(DETAILS))]
