@@ -1,12 +1,10 @@
-"""What a crawl came to: figures from its stats, the words for them, and the exit code."""
+"""What a crawl came to: figures from its stats, the words for them, and the exit code. Plain Python, no Scrapy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
-
-from scrapy.statscollectors import StatsCollector
 
 DONE = frozenset({"finished", "max_authors", "max_calls", "daily_calls", "planned"})
 """The close reasons of a crawl that did what it was asked to, the limits that were typed included."""
@@ -52,13 +50,12 @@ class Outcome:
     errors: int = 0
 
     @classmethod
-    def of(cls, stats: StatsCollector, close_reason: str, *, seconds: float) -> Self:
-        """Read the figures from a crawl's stats."""
-        values = stats.get_stats()
+    def of(cls, stats: Mapping[str, Any], close_reason: str, *, seconds: float) -> Self:
+        """Read the figures from a crawl's stats, by name."""
 
         def under(prefix: str) -> dict[str, int]:
             start = f"xingtu/{prefix}/"
-            return {key[len(start) :]: value for key, value in sorted(values.items()) if key.startswith(start)}
+            return {key[len(start) :]: value for key, value in sorted(stats.items()) if key.startswith(start)}
 
         answers: dict[str, dict[str, int]] = {}
         for key, count in under("answers").items():
@@ -68,21 +65,21 @@ class Outcome:
         return cls(
             close_reason=close_reason,
             seconds=round(seconds, 3),
-            calls=values.get("xingtu/calls", 0),
+            calls=stats.get("xingtu/calls", 0),
             answers=answers,
             stored=under("stored"),
-            billed=values.get("xingtu/billed", 0),
-            maybe_billed=values.get("xingtu/maybe_billed", 0),
-            retries=values.get("xingtu/retries", 0),
-            fresh=values.get("xingtu/fresh", 0),
+            billed=stats.get("xingtu/billed", 0),
+            maybe_billed=stats.get("xingtu/maybe_billed", 0),
+            retries=stats.get("xingtu/retries", 0),
+            fresh=stats.get("xingtu/fresh", 0),
             failures=failures,
-            open_failures=values.get("xingtu/failures/open", 0),
-            terminal_failures=values.get("xingtu/failures/terminal", 0),
-            quarantined=values.get("xingtu/quarantined", 0),
+            open_failures=stats.get("xingtu/failures/open", 0),
+            terminal_failures=stats.get("xingtu/failures/terminal", 0),
+            quarantined=stats.get("xingtu/quarantined", 0),
             unparsed=sum(under("unparsed").values()),
             unknown_fields=sum(under("unknown_fields").values()),
-            authors=values.get("xingtu/authors", 0),
-            errors=values.get("log_count/ERROR", 0) + values.get("spider_exceptions/count", 0),
+            authors=stats.get("xingtu/authors", 0),
+            errors=stats.get("log_count/ERROR", 0) + stats.get("spider_exceptions/count", 0),
         )
 
     def figures(self) -> dict[str, Any]:

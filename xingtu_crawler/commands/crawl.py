@@ -105,7 +105,8 @@ class Command(ScrapyCrawl):
         if stats.get_value("finish_reason") is None:
             return 1
         refusal = stats.get_value(REFUSAL_STAT)
-        outcome = Outcome.of(stats, stats.get_value("finish_reason"), seconds=stats.get_value(SECONDS_STAT) or 0.0)
+        values = stats.get_stats()
+        outcome = Outcome.of(values, values["finish_reason"], seconds=values.get(SECONDS_STAT, 0.0))
         logs_elsewhere = self.settings["LOG_FILE"] or not self.settings.getbool("LOG_ENABLED")
         if refusal is not None:
             if logs_elsewhere:

@@ -172,7 +172,7 @@ class Command(CrawlCommand):
         except RuntimeError:  # it failed before it had any, and has said why
             raise PlanError("The crawl of page 1 did not start.") from None
         reason = stats.get_value("finish_reason")
-        outcome = Outcome.of(stats, reason or "", seconds=0)
+        outcome = Outcome.of(stats.get_stats(), reason or "", seconds=0)
         if reason != "planned":
             refusal = stats.get_value(REFUSAL_STAT)
             said = refusal or f"Page 1 of the search was not read ({reason}): {NEXT_STEP.get(reason, _NOT_TO_BE_HAD)}"

@@ -160,7 +160,7 @@ class RunRecord:
         """Complete the record, close the store and say how the crawl ended."""
         if self._heartbeat:
             self._heartbeat.cancel()
-        outcome = Outcome.of(self._crawler.stats, reason, seconds=self._age())
+        outcome = Outcome.of(self._crawler.stats.get_stats(), reason, seconds=self._age())
         self._crawler.stats.set_value(SECONDS_STAT, outcome.seconds)
         session = ApiSession.of(self._crawler)
         if self._store:
@@ -214,7 +214,7 @@ class RunRecord:
         with contextlib.suppress(StorageError):  # whoever holds answers tells of it
             while True:
                 await asyncio.sleep(HEARTBEAT_S)
-                outcome = Outcome.of(self._crawler.stats, "", seconds=self._age())
+                outcome = Outcome.of(self._crawler.stats.get_stats(), "", seconds=self._age())
                 figures = outcome.figures()
                 if store.history and store.history.complete_until:
                     figures[HISTORY_UNTIL] = store.history.complete_until
