@@ -24,7 +24,7 @@ import trustme
 from aiohttp import web
 
 from xingtu_crawler.api.account import BALANCE_PATH
-from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
@@ -104,17 +104,21 @@ def _served(server: socketserver.BaseServer) -> Iterator[None]:
 class HostileApi:
     """An API that answers nearly every question in the end, and before that shows the token in every way it can.
 
-    The first attempt of each question meets one fault, in turn; later attempts are answered as the sandbox would.
-    Two questions are never answered, and one token is denied an endpoint.
-    `tokens` are the tokens that were seen, `used` counts the faults.
+    The first attempt of each question meets one fault, in turn, and the first `faults_a_page` of each page of the
+    search; later attempts are answered as the sandbox would. Two questions are never answered, and one token is
+    denied an endpoint. `tokens` are the tokens that were seen, `used` counts the faults.
     """
 
-    def __init__(self, authors: int) -> None:
+    def __init__(self, authors: int, *, faults_a_page: int = 0) -> None:
         self.tokens: set[str] = set()
         self.used: Counter[str] = Counter()
+        self._faults_a_page = faults_a_page
+        self._calls = 0
+        self._leaves_at: int | None = None
         self._sandbox = Sandbox(Config(authors=authors))
         self._attempts: Counter[str] = Counter()
         self._turn = itertools.cycle(self._faults())
+        self._page_turn = itertools.cycle(self._faults())
         self._first_asked: dict[str, str] = {}
         self._shown_to_be_denied = False
 
@@ -157,13 +161,31 @@ class HostileApi:
     @property
     def faults(self) -> set[str]:
         """The name of every fault."""
-        return {"balance", "denied", "hopeless", "refused", *(name for name, _ in self._faults())}
+        names = [name for name, _ in self._faults()]
+        pages = [f"page: {name}" for name in names] if self._faults_a_page else []
+        return {"balance", "denied", "hopeless", "refused", *names, *pages}
+
+    def connect(self, listen: Callable[[], Awaitable[None]], leave: Callable[[], None]) -> None:
+        """Take from the server how to listen and how to leave."""
+        self._listen, self._leave = listen, leave
+
+    def leave_after(self, calls: int) -> None:
+        """Hang up on everybody and refuse every connection, once so many more calls have come."""
+        self._leaves_at = self._calls + calls
+
+    async def come_back(self) -> None:
+        """Listen again."""
+        self._leaves_at = None
+        await self._listen()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         query = dict(parse_qsl(request.path_qs.partition("?")[2]))
         token = query.pop("token")
         self.tokens.add(token)
+        self._calls += 1
+        if self._calls == self._leaves_at:
+            self._leave()
         if request.path == BALANCE_PATH:
             self.used["balance"] += 1
             return web.json_response({"code": 0, "message": token, "data": {"balance": token, "currency": token}})
@@ -179,10 +201,11 @@ class HostileApi:
             return web.json_response({"code": 600, "message": f"{token} may not", "data": None})
         question = f"{request.path}?{sorted(query.items())}"
         self._attempts[question] += 1
-        if self._attempts[question] > 1 or "oAuthorId" not in query:
+        is_page = request.path == SEARCH.path
+        if self._attempts[question] > (self._faults_a_page if is_page else 1):
             return await self._sandbox.handle(request)
-        name, fault = next(self._turn)
-        self.used[name] += 1
+        name, fault = next(self._page_turn if is_page else self._turn)
+        self.used[f"page: {name}" if is_page else name] += 1
         return await fault(request, token)
 
     def _is_first_asked(self, path: str, star_id: str | None) -> bool:
@@ -195,7 +218,7 @@ class HostileApi:
         """What the sandbox would answer."""
         path, _, query = request.path_qs.partition("?")
         params = dict(parse_qsl(query))
-        endpoint = next(each.name for each in DETAILS.values() if each.path == path)
+        endpoint = next(each.name for each in (SEARCH, *DETAILS.values()) if each.path == path)
         answer = self._sandbox.answers.answer(endpoint, params, 0, 1)
         document: dict[str, Any] = json.loads(self._sandbox.answers.envelope(answer, 1, 1))
         return document
@@ -274,12 +297,14 @@ class HostileApi:
 
     async def _value(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         answer = await self._answer(request)
-        answer["data"] |= {"echo": token, token: 1, "asked": request.path_qs, "deep": [{"token": quote(token)}]}
+        for each in (answer["data"], *answer["data"].get("authors", [])):
+            each |= {"echo": token, token: 1, "asked": request.path_qs, "deep": [{"token": quote(token)}]}
         return web.json_response(answer)
 
     async def _another_author(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         answer = await self._answer(request)
-        answer["data"] |= {"id": "1", "price_info": [{"author_id": "1"}], "echo": token}
+        for each in (answer["data"], *answer["data"].get("authors", [])[:1]):
+            each |= {"id": "1", "star_id": token, "price_info": [{"author_id": "1"}], "echo": token}
         return web.json_response(answer)
 
     async def _unknown_code(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
@@ -296,9 +321,26 @@ def _closed(request: web.BaseRequest, response: web.StreamResponse) -> web.Strea
 async def serving(api: HostileApi) -> AsyncIterator[str]:
     """Serve on a free port; yields the base URL."""
     handler = web.Server(api.handle, access_log=None, handler_cancellation=True)
-    server = await asyncio.get_running_loop().create_server(handler, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await handler.shutdown(1)
+    with socket.socket() as reserved:
+        # Keeps the port while nobody listens: connections to it are refused, and no other test is given it.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        host, port = reserved.getsockname()
+        server: asyncio.Server
+
+        async def listen() -> None:
+            nonlocal server
+            server = await asyncio.get_running_loop().create_server(handler, host, port, reuse_port=True)
+
+        def leave() -> None:
+            server.close()
+            for connection in handler.connections:
+                connection.force_close()
+
+        api.connect(listen, leave)
+        await listen()
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            server.close()
+            await handler.shutdown(1)
