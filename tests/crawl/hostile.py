@@ -28,6 +28,9 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
+_GONE_S = 0.08
+"""Long enough to be refused some times, too short for a crawl to give up."""
+
 Fault = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 """Answers a request, given the token that came with it."""
 
@@ -115,10 +118,12 @@ class HostileApi:
         self._faults_a_page = faults_a_page
         self._calls = 0
         self._leaves_at: int | None = None
+        self.leave: Callable[[], None]
+        """Set by the server."""
         self._sandbox = Sandbox(Config(authors=authors))
         self._attempts: Counter[str] = Counter()
         self._turn = itertools.cycle(self._faults())
-        self._page_turn = itertools.cycle(self._faults())
+        self._page_turn = itertools.cycle(self._page_faults())
         self._first_asked: dict[str, str] = {}
         self._shown_to_be_denied = False
 
@@ -158,25 +163,20 @@ class HostileApi:
             ("unknown code", self._unknown_code),
         ]
 
+    def _page_faults(self) -> list[tuple[str, Fault]]:
+        # A page that is too large would be the same again: the search may end there.
+        return [(f"page: {name}", fault) for name, fault in self._faults() if not name.startswith("too large")]
+
     @property
     def faults(self) -> set[str]:
         """The name of every fault."""
         names = [name for name, _ in self._faults()]
-        pages = [f"page: {name}" for name in names] if self._faults_a_page else []
+        pages = [name for name, _ in self._page_faults()] if self._faults_a_page else []
         return {"balance", "denied", "hopeless", "refused", *names, *pages}
 
-    def connect(self, listen: Callable[[], Awaitable[None]], leave: Callable[[], None]) -> None:
-        """Take from the server how to listen and how to leave."""
-        self._listen, self._leave = listen, leave
-
     def leave_after(self, calls: int) -> None:
-        """Hang up on everybody and refuse every connection, once so many more calls have come."""
+        """Hang up on everybody and refuse every connection for a moment, once so many more calls have come."""
         self._leaves_at = self._calls + calls
-
-    async def come_back(self) -> None:
-        """Listen again."""
-        self._leaves_at = None
-        await self._listen()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -185,7 +185,7 @@ class HostileApi:
         self.tokens.add(token)
         self._calls += 1
         if self._calls == self._leaves_at:
-            self._leave()
+            self.leave()
         if request.path == BALANCE_PATH:
             self.used["balance"] += 1
             return web.json_response({"code": 0, "message": token, "data": {"balance": token, "currency": token}})
@@ -205,7 +205,7 @@ class HostileApi:
         if self._attempts[question] > (self._faults_a_page if is_page else 1):
             return await self._sandbox.handle(request)
         name, fault = next(self._page_turn if is_page else self._turn)
-        self.used[f"page: {name}" if is_page else name] += 1
+        self.used[name] += 1
         return await fault(request, token)
 
     def _is_first_asked(self, path: str, star_id: str | None) -> bool:
@@ -326,21 +326,24 @@ async def serving(api: HostileApi) -> AsyncIterator[str]:
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(("127.0.0.1", 0))
         host, port = reserved.getsockname()
-        server: asyncio.Server
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(handler, host, port, reuse_port=True)
 
-        async def listen() -> None:
-            nonlocal server
-            server = await asyncio.get_running_loop().create_server(handler, host, port, reuse_port=True)
+        async def come_back() -> None:
+            nonlocal listening
+            listening = await loop.create_server(handler, host, port, reuse_port=True)
 
         def leave() -> None:
-            server.close()
+            listening.close()
             for connection in handler.connections:
                 connection.force_close()
+            loop.call_later(_GONE_S, lambda: coming_back.append(loop.create_task(come_back())))
 
-        api.connect(listen, leave)
-        await listen()
+        coming_back: list[asyncio.Task[None]] = []
+        api.leave = leave
         try:
             yield f"http://{host}:{port}"
         finally:
-            server.close()
+            await asyncio.gather(*coming_back)
+            listening.close()
             await handler.shutdown(1)
