@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from harness import ROOT
+from sources import close_reasons, outcomes, stats
 
 from xingtu_crawler import settings
 from xingtu_crawler.outcome import DONE, NEXT_STEP
@@ -12,7 +14,7 @@ from xingtu_crawler.spiders.arguments import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS
 from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py"))
+STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
 
 
 def _table(arguments: tuple[Argument, ...]) -> str:
@@ -39,15 +41,42 @@ def test_the_defaults_on_the_settings_page_are_the_defaults() -> None:
         assert str(getattr(settings, name)) == default, name
 
 
-def test_the_readme_has_every_close_reason_and_no_other() -> None:
-    part = README.split("## How a crawl ends")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == DONE | set(NEXT_STEP)
+def test_every_close_reason_of_the_code_has_its_words() -> None:
+    assert close_reasons() == DONE | set(NEXT_STEP)
 
 
-def test_no_other_close_reason_is_used() -> None:
-    used = set(re.findall(r"\.close\(\"(\w+)\"\)", SOURCES)) | set(re.findall(r"refusal\(.*, \"(\w+)\"\)", SOURCES))
-    assert used
-    assert used <= DONE | set(NEXT_STEP)
+@pytest.mark.parametrize(
+    ("page", "heading"), [("README.md", "## How a crawl ends"), ("docs/troubleshooting.md", "## Close reasons")]
+)
+def test_every_close_reason_is_documented_and_no_other(page: str, heading: str) -> None:
+    part = (ROOT / page).read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == close_reasons()
+
+
+def test_every_stat_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `(xingtu/[^`]+)` \|", STATS_PAGE, re.MULTILINE)
+    assert {re.sub(r"{\w+}", "{}", stat) for stat in documented} == stats()
+
+
+def test_every_outcome_is_documented_and_no_other() -> None:
+    (row,) = re.findall(r"^\| `xingtu/answers/.*? \| (.*) \|$", STATS_PAGE, re.MULTILINE)
+    listed = re.sub(r"\(.*?\)", "", row.split("a business code, or ")[1])
+    assert {re.sub(r"{\w+}", "{}", outcome) for outcome in re.findall(r"`(.+?)`", listed)} == outcomes()
+
+
+def test_the_source_is_read() -> None:
+    """A scan that finds nothing finds nothing wrong: one of each way that a name comes about."""
+    assert {"quota_exhausted", "max_calls", "planned", "api_unavailable", "storage_unavailable"} <= close_reasons()
+    assert {
+        "xingtu/calls",
+        "xingtu/calls/{}",
+        "xingtu/maybe_billed",
+        "xingtu/refusal",
+        "xingtu/fresh",
+        "xingtu/stored/{}",
+        "xingtu/failures/terminal",
+    } <= stats()
+    assert {"timeout", "http_{}", "inner_failure"} <= outcomes()
 
 
 def test_the_readme_and_the_codebook_have_every_collection() -> None:

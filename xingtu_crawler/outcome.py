@@ -19,6 +19,7 @@ NEXT_STEP: dict[str, str] = {
     "storage_unavailable": "Bring MongoDB back, then type the same command again.",
     "api_unavailable": "When the API can be reached, type the same command again.",
     "shutdown": "Type the same command again to go on where this crawl stopped.",
+    "start_error": "A defect: report it with the traceback that the log holds.",
 }
 """What to do after each close reason; `finished` needs nothing."""
 
