@@ -13,9 +13,10 @@ PACKAGE = ROOT / "xingtu_crawler"
 
 
 @cache
-def nodes(folder: str = "") -> list[ast.AST]:
-    """Return every node of every module, or of those below one folder."""
-    paths = sorted(Path(PACKAGE, folder).rglob("*.py"))
+def nodes(part: str = "") -> list[ast.AST]:
+    """Return every node of every module, or of those below one folder, or of one."""
+    where = Path(PACKAGE, part)
+    paths = [where] if where.suffix else sorted(where.rglob("*.py"))
     return [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
 
 
@@ -39,16 +40,16 @@ def name_of(node: ast.expr) -> str:
     return ast.unparse(node).split(".")[-1]
 
 
-def assigned(name: str, folder: str = "") -> Iterator[str]:
+def assigned(name: str, part: str = "") -> Iterator[str]:
     """Yield the texts that are assigned to a name: a variable, an attribute or a constant."""
-    for node in nodes(folder):
+    for node in nodes(part):
         if isinstance(node, ast.Assign) and any(name_of(target) == name for target in node.targets):
             yield from texts(node.value)
 
 
-def calls(names: set[str], folder: str = "") -> Iterator[list[ast.expr]]:
+def calls(names: set[str], part: str = "") -> Iterator[list[ast.expr]]:
     """Yield the positional arguments of the calls of functions and methods of these names."""
-    for node in nodes(folder):
+    for node in nodes(part):
         if isinstance(node, ast.Call) and name_of(node.func) in names:
             yield node.args
 

@@ -6,7 +6,7 @@ import re
 
 import pytest
 from harness import ROOT
-from sources import close_reasons, outcomes, stats
+from sources import calls, close_reasons, outcomes, stats, texts
 
 from xingtu_crawler import settings
 from xingtu_crawler.outcome import DONE, NEXT_STEP
@@ -14,7 +14,11 @@ from xingtu_crawler.spiders.arguments import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS
 from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
+
+SCRAPYS = {"CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT", "DOWNLOAD_MAXSIZE", "HTTPPROXY_ENABLED", "JOBDIR"}
+"""The settings of Scrapy's that a user may want to set; settings.py says of the others why they stay as they are."""
 
 
 def _table(arguments: tuple[Argument, ...]) -> str:
@@ -29,15 +33,15 @@ def test_the_readme_has_every_spider_argument() -> None:
 
 def test_the_settings_page_has_every_setting_and_no_other() -> None:
     own = {name for name in vars(settings) if re.match(r"(JUSTONEAPI|MONGO|XINGTU)_", name)}
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
-    assert own <= documented
-    assert all(name in own or hasattr(settings, name) for name in documented)
+    # What is read from the environment, and nothing else, is said to be.
+    read = set().union(*(texts(arguments[0]) for arguments in calls({"_environment", "get"}, "settings.py")))
+    page, _, scrapys = SETTINGS_PAGE.partition("## Scrapy's own")
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == own == read
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", scrapys, re.MULTILINE)) == SCRAPYS
 
 
 def test_the_defaults_on_the_settings_page_are_the_defaults() -> None:
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    for name, default in re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)` \|", page, re.MULTILINE):
+    for name, default in re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)` \|", SETTINGS_PAGE, re.MULTILINE):
         assert str(getattr(settings, name)) == default, name
 
 
