@@ -15,7 +15,7 @@ PACKAGE = ROOT / "xingtu_crawler"
 
 ARROWS: dict[str, set[str]] = {
     "exceptions": set(),
-    "outcome": set(),
+    "outcome": {"api"},
     "api": {"exceptions"},
     "items": {"api", "exceptions"},
     "storage": {"api", "items", "exceptions"},

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
 
-from xingtu_crawler.outcome import DONE, NEXT_STEP, Outcome
+from xingtu_crawler.outcome import DONE, NEXT_STEP, CallsByDay, Outcome
 
 STATS: dict[str, Any] = {
     "downloader/request_count": 99,
@@ -146,3 +147,15 @@ def test_quarantine_alone_is_told_too() -> None:
 def test_a_crawl_that_was_refused_has_said_already_what_to_do() -> None:
     assert len(list(outcome("no_valid_token").lines(refusal="No token: set it."))) == 2
     assert len(list(outcome("no_valid_token").lines(refusal=None))) == 3
+
+
+def test_calls_are_counted_on_the_day_on_which_they_were_made() -> None:
+    days = CallsByDay()
+    evening, midnight = datetime(2026, 3, 6, 15, 59, tzinfo=UTC), datetime(2026, 3, 6, 16, tzinfo=UTC)
+    assert days.until(evening, Outcome("", 0, 0)) == {}
+    assert days.until(evening, Outcome("", 0, 10, billed=8)) == {"2026-03-06": {"calls": 10, "billed": 8}}
+    assert days.until(midnight, Outcome("", 0, 10, billed=8)) == {"2026-03-06": {"calls": 10, "billed": 8}}
+    assert days.until(midnight, Outcome("", 0, 12, billed=11)) == {
+        "2026-03-06": {"calls": 10, "billed": 8},
+        "2026-03-07": {"calls": 2, "billed": 3},
+    }

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
+
+from xingtu_crawler.api.tokens import QUOTA_ZONE
 
 DONE = frozenset({"finished", "max_authors", "max_calls", "daily_calls", "planned"})
 """The close reasons of a crawl that did what it was asked to, the limits that were typed included."""
@@ -135,3 +138,21 @@ class Outcome:
         if self.close_reason == "finished" and self.open_failures:
             return "Type the same command again: only what failed is asked again."
         return NEXT_STEP.get(self.close_reason)
+
+
+class CallsByDay:
+    """The calls of a run by the day (Asia/Shanghai) on which they were made, as closely as it is asked for them."""
+
+    def __init__(self) -> None:
+        self._days: dict[str, dict[str, int]] = {}
+        self._counted = {"calls": 0, "billed": 0}
+
+    def until(self, now: datetime, outcome: Outcome) -> dict[str, dict[str, int]]:
+        """Count as today's what has come since the last time; return `calls` and `billed` of every day with calls."""
+        figures = {"calls": outcome.calls, "billed": outcome.billed}
+        if figures != self._counted:
+            today = self._days.setdefault(now.astimezone(QUOTA_ZONE).date().isoformat(), {"calls": 0, "billed": 0})
+            for name, figure in figures.items():
+                today[name] += figure - self._counted[name]
+            self._counted = figures
+        return self._days

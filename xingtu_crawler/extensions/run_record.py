@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pydantic
 import pymongo
@@ -29,7 +29,7 @@ from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
 from xingtu_crawler.items.answers import FailedQuestion
-from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+from xingtu_crawler.outcome import SECONDS_STAT, CallsByDay, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.recorder import Recorder
@@ -72,6 +72,7 @@ class RunRecord:
         self._spill = Spill(spill_directory(crawler.settings), self.run_id)
         self._heartbeat: asyncio.Task[None] | None = None
         self._unstored: dict[int, Answer] = {}
+        self._calls_by_day = CallsByDay()
         # What a kill costs is what is in flight and what is being stored.
         self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 3 // 4)
 
@@ -170,7 +171,7 @@ class RunRecord:
                     await session.daily_calls.give_back()
                 # Before the run counts as ended: what a kill leaves out here, the next start looks for.
                 await self._store.complete()
-                figures = {**outcome.figures(), **await session.cost(outcome)}
+                figures = {**self._figures(outcome), **await session.cost(outcome)}
                 await self._store.runs.end(self.run_id, figures, close_reason=reason, at=datetime.now(UTC))
             except StorageError as error:
                 logger.error("The run record could not be completed: %s", error)
@@ -215,10 +216,15 @@ class RunRecord:
             while True:
                 await asyncio.sleep(HEARTBEAT_S)
                 outcome = Outcome.of(self._crawler.stats.get_stats(), "", seconds=self._age())
-                figures = outcome.figures()
+                figures = self._figures(outcome)
                 if store.history and store.history.complete_until:
                     figures[HISTORY_UNTIL] = store.history.complete_until
                 await store.runs.update(self.run_id, figures, at=datetime.now(UTC))
+
+    def _figures(self, outcome: Outcome) -> dict[str, Any]:
+        figures = outcome.figures()
+        figures["calls"]["by_day"] = self._calls_by_day.until(datetime.now(UTC), outcome)
+        return figures
 
     def _age(self) -> float:
         return (datetime.now(UTC) - self.started_at).total_seconds()
