@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from typing import Self
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 from scrapy.statscollectors import StatsCollector
 
+from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.run_record import RunRecord
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
 from xingtu_crawler.items.validation import validate_detail, validate_page
+
+logger = logging.getLogger(__name__)
+
+_TOLD = 20
+"""Answers of one kind whose quarantine is told one by one: where the API has changed, there are thousands."""
 
 
 class ValidationPipeline:
@@ -21,6 +29,7 @@ class ValidationPipeline:
     def __init__(self, run: RunRecord, stats: StatsCollector) -> None:
         self._run = run
         self._stats = stats
+        self._quarantined: Counter[tuple[str, str]] = Counter()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -43,13 +52,23 @@ class ValidationPipeline:
                     self._count("search", parsed)
                 return page
         except IdentityError as error:
-            recorder = self._run.recorder
+            recorder, endpoint = self._run.recorder, "search"
             if isinstance(item, DetailAnswer):
+                endpoint = item.endpoint
                 await self._run.keep(item, recorder.quarantine_detail(item, str(error)))
             elif isinstance(item, SearchAnswer):
                 await self._run.keep(item, recorder.quarantine_page(item, str(error), item.body))
-            raise DropItem(str(error)) from None
+            raise DropItem(str(error), log_level=self._level(endpoint, without_ids(str(error)))) from None
         return item
+
+    def _level(self, endpoint: str, reason: str) -> str | None:
+        """Return at which level an answer in quarantine is told, None for the usual one."""
+        self._quarantined[endpoint, reason] += 1
+        if self._quarantined[endpoint, reason] <= _TOLD:
+            return None
+        if self._quarantined[endpoint, reason] == _TOLD + 1:
+            logger.warning("Further answers of %s in quarantine are only counted: %s", endpoint, reason)
+        return "DEBUG"
 
     def _count(self, endpoint: str, parsed: Parsed) -> None:
         if parsed.unparsed:
