@@ -36,7 +36,11 @@ demo: $(VENV)/.runtime
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal --cov=xingtu_crawler.api --cov=xingtu_crawler.items --cov=xingtu_crawler.storage \
-		--cov-report=term:skip-covered --cov-fail-under=95
+		--cov-report=term:skip-covered
+	@for part in api items storage; do \
+		echo "Lines of xingtu_crawler/$$part that are tested, in %, of which 95 are asked for:"; \
+		$(VENV)/bin/python -m coverage report --include="xingtu_crawler/$$part/*" --format=total --fail-under=95 || exit 1; \
+	done
 
 lint: $(VENV)/.dev
 	$(VENV)/bin/ruff check .

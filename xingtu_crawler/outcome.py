@@ -1,12 +1,13 @@
-"""What a crawl came to: figures from its stats, the words for them, and the exit code."""
+"""What a crawl came to: figures from its stats, the words for them, and the exit code. Plain Python, no Scrapy."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Self
 
-from scrapy.statscollectors import StatsCollector
+from xingtu_crawler.api.tokens import QUOTA_ZONE
 
 DONE = frozenset({"finished", "max_authors", "max_calls", "daily_calls", "planned"})
 """The close reasons of a crawl that did what it was asked to, the limits that were typed included."""
@@ -21,6 +22,7 @@ NEXT_STEP: dict[str, str] = {
     "storage_unavailable": "Bring MongoDB back, then type the same command again.",
     "api_unavailable": "When the API can be reached, type the same command again.",
     "shutdown": "Type the same command again to go on where this crawl stopped.",
+    "start_error": "A defect: report it with the traceback that the log holds.",
 }
 """What to do after each close reason; `finished` needs nothing."""
 
@@ -52,13 +54,12 @@ class Outcome:
     errors: int = 0
 
     @classmethod
-    def of(cls, stats: StatsCollector, close_reason: str, *, seconds: float) -> Self:
-        """Read the figures from a crawl's stats."""
-        values = stats.get_stats()
+    def of(cls, stats: Mapping[str, Any], close_reason: str, *, seconds: float) -> Self:
+        """Read the figures from a crawl's stats, by name."""
 
         def under(prefix: str) -> dict[str, int]:
             start = f"xingtu/{prefix}/"
-            return {key[len(start) :]: value for key, value in sorted(values.items()) if key.startswith(start)}
+            return {key[len(start) :]: value for key, value in sorted(stats.items()) if key.startswith(start)}
 
         answers: dict[str, dict[str, int]] = {}
         for key, count in under("answers").items():
@@ -68,21 +69,21 @@ class Outcome:
         return cls(
             close_reason=close_reason,
             seconds=round(seconds, 3),
-            calls=values.get("xingtu/calls", 0),
+            calls=stats.get("xingtu/calls", 0),
             answers=answers,
             stored=under("stored"),
-            billed=values.get("xingtu/billed", 0),
-            maybe_billed=values.get("xingtu/maybe_billed", 0),
-            retries=values.get("xingtu/retries", 0),
-            fresh=values.get("xingtu/fresh", 0),
+            billed=stats.get("xingtu/billed", 0),
+            maybe_billed=stats.get("xingtu/maybe_billed", 0),
+            retries=stats.get("xingtu/retries", 0),
+            fresh=stats.get("xingtu/fresh", 0),
             failures=failures,
-            open_failures=values.get("xingtu/failures/open", 0),
-            terminal_failures=values.get("xingtu/failures/terminal", 0),
-            quarantined=values.get("xingtu/quarantined", 0),
+            open_failures=stats.get("xingtu/failures/open", 0),
+            terminal_failures=stats.get("xingtu/failures/terminal", 0),
+            quarantined=stats.get("xingtu/quarantined", 0),
             unparsed=sum(under("unparsed").values()),
             unknown_fields=sum(under("unknown_fields").values()),
-            authors=values.get("xingtu/authors", 0),
-            errors=values.get("log_count/ERROR", 0) + values.get("spider_exceptions/count", 0),
+            authors=stats.get("xingtu/authors", 0),
+            errors=stats.get("log_count/ERROR", 0) + stats.get("spider_exceptions/count", 0),
         )
 
     def figures(self) -> dict[str, Any]:
@@ -137,3 +138,21 @@ class Outcome:
         if self.close_reason == "finished" and self.open_failures:
             return "Type the same command again: only what failed is asked again."
         return NEXT_STEP.get(self.close_reason)
+
+
+class CallsByDay:
+    """The calls of a run by the day (Asia/Shanghai) on which they were made, as closely as it is asked for them."""
+
+    def __init__(self) -> None:
+        self._days: dict[str, dict[str, int]] = {}
+        self._counted = {"calls": 0, "billed": 0}
+
+    def until(self, now: datetime, outcome: Outcome) -> dict[str, dict[str, int]]:
+        """Count as today's what has come since the last time; return `calls` and `billed` of every day with calls."""
+        figures = {"calls": outcome.calls, "billed": outcome.billed}
+        if figures != self._counted:
+            today = self._days.setdefault(now.astimezone(QUOTA_ZONE).date().isoformat(), {"calls": 0, "billed": 0})
+            for name, figure in figures.items():
+                today[name] += figure - self._counted[name]
+            self._counted = figures
+        return self._days

@@ -51,6 +51,11 @@ async def test_the_state_is_that_of_the_crawls(
     assert row["authors"] == await mongo_db.author_base_info.count_documents({})
     assert state["documents"]["authors"] == {"count": await mongo_db.authors.count_documents({}), "estimate": False}
     assert state["days"]["total"]["calls"] == 45
+    assert sum(day["calls"] for day in state["days"]["recent"]) == 45
+    (run_of_it,) = await mongo_db.runs.find().to_list()
+    by_day = run_of_it["calls"]["by_day"].values()
+    assert sum(day["calls"] for day in by_day) == 45
+    assert sum(day["billed"] for day in by_day) == run_of_it["calls"]["billed"] > 0
     assert state["days"]["total"]["runs_with_cost"] == 1
     assert state["history"]["spells"]["count"] == await mongo_db.history.count_documents({}) > 0
 

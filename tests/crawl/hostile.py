@@ -24,9 +24,12 @@ import trustme
 from aiohttp import web
 
 from xingtu_crawler.api.account import BALANCE_PATH
-from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
+
+_GONE_S = 0.08
+"""Long enough to be refused some times, too short for a crawl to give up."""
 
 Fault = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 """Answers a request, given the token that came with it."""
@@ -104,17 +107,23 @@ def _served(server: socketserver.BaseServer) -> Iterator[None]:
 class HostileApi:
     """An API that answers nearly every question in the end, and before that shows the token in every way it can.
 
-    The first attempt of each question meets one fault, in turn; later attempts are answered as the sandbox would.
-    Two questions are never answered, and one token is denied an endpoint.
-    `tokens` are the tokens that were seen, `used` counts the faults.
+    The first attempt of each question meets one fault, in turn, and the first `faults_a_page` of each page of the
+    search; later attempts are answered as the sandbox would. Two questions are never answered, and one token is
+    denied an endpoint. `tokens` are the tokens that were seen, `used` counts the faults.
     """
 
-    def __init__(self, authors: int) -> None:
+    def __init__(self, authors: int, *, faults_a_page: int = 0) -> None:
         self.tokens: set[str] = set()
         self.used: Counter[str] = Counter()
+        self._faults_a_page = faults_a_page
+        self._calls = 0
+        self._leaves_at: int | None = None
+        self.leave: Callable[[], None]
+        """Set by the server."""
         self._sandbox = Sandbox(Config(authors=authors))
         self._attempts: Counter[str] = Counter()
         self._turn = itertools.cycle(self._faults())
+        self._page_turn = itertools.cycle(self._page_faults())
         self._first_asked: dict[str, str] = {}
         self._shown_to_be_denied = False
 
@@ -154,16 +163,29 @@ class HostileApi:
             ("unknown code", self._unknown_code),
         ]
 
+    def _page_faults(self) -> list[tuple[str, Fault]]:
+        # A page that is too large would be the same again: the search may end there.
+        return [(f"page: {name}", fault) for name, fault in self._faults() if not name.startswith("too large")]
+
     @property
     def faults(self) -> set[str]:
         """The name of every fault."""
-        return {"balance", "denied", "hopeless", "refused", *(name for name, _ in self._faults())}
+        names = [name for name, _ in self._faults()]
+        pages = [name for name, _ in self._page_faults()] if self._faults_a_page else []
+        return {"balance", "denied", "hopeless", "refused", *names, *pages}
+
+    def leave_after(self, calls: int) -> None:
+        """Hang up on everybody and refuse every connection for a moment, once so many more calls have come."""
+        self._leaves_at = self._calls + calls
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         query = dict(parse_qsl(request.path_qs.partition("?")[2]))
         token = query.pop("token")
         self.tokens.add(token)
+        self._calls += 1
+        if self._calls == self._leaves_at:
+            self.leave()
         if request.path == BALANCE_PATH:
             self.used["balance"] += 1
             return web.json_response({"code": 0, "message": token, "data": {"balance": token, "currency": token}})
@@ -179,9 +201,10 @@ class HostileApi:
             return web.json_response({"code": 600, "message": f"{token} may not", "data": None})
         question = f"{request.path}?{sorted(query.items())}"
         self._attempts[question] += 1
-        if self._attempts[question] > 1 or "oAuthorId" not in query:
+        is_page = request.path == SEARCH.path
+        if self._attempts[question] > (self._faults_a_page if is_page else 1):
             return await self._sandbox.handle(request)
-        name, fault = next(self._turn)
+        name, fault = next(self._page_turn if is_page else self._turn)
         self.used[name] += 1
         return await fault(request, token)
 
@@ -195,7 +218,7 @@ class HostileApi:
         """What the sandbox would answer."""
         path, _, query = request.path_qs.partition("?")
         params = dict(parse_qsl(query))
-        endpoint = next(each.name for each in DETAILS.values() if each.path == path)
+        endpoint = next(each.name for each in (SEARCH, *DETAILS.values()) if each.path == path)
         answer = self._sandbox.answers.answer(endpoint, params, 0, 1)
         document: dict[str, Any] = json.loads(self._sandbox.answers.envelope(answer, 1, 1))
         return document
@@ -274,12 +297,14 @@ class HostileApi:
 
     async def _value(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         answer = await self._answer(request)
-        answer["data"] |= {"echo": token, token: 1, "asked": request.path_qs, "deep": [{"token": quote(token)}]}
+        for each in (answer["data"], *answer["data"].get("authors", [])):
+            each |= {"echo": token, token: 1, "asked": request.path_qs, "deep": [{"token": quote(token)}]}
         return web.json_response(answer)
 
     async def _another_author(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         answer = await self._answer(request)
-        answer["data"] |= {"id": "1", "price_info": [{"author_id": "1"}], "echo": token}
+        for each in (answer["data"], *answer["data"].get("authors", [])[:1]):
+            each |= {"id": "1", "star_id": token, "price_info": [{"author_id": "1"}], "echo": token}
         return web.json_response(answer)
 
     async def _unknown_code(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
@@ -296,9 +321,29 @@ def _closed(request: web.BaseRequest, response: web.StreamResponse) -> web.Strea
 async def serving(api: HostileApi) -> AsyncIterator[str]:
     """Serve on a free port; yields the base URL."""
     handler = web.Server(api.handle, access_log=None, handler_cancellation=True)
-    server = await asyncio.get_running_loop().create_server(handler, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
-        await handler.shutdown(1)
+    with socket.socket() as reserved:
+        # Keeps the port while nobody listens: connections to it are refused, and no other test is given it.
+        reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        reserved.bind(("127.0.0.1", 0))
+        host, port = reserved.getsockname()
+        loop = asyncio.get_running_loop()
+        listening = await loop.create_server(handler, host, port, reuse_port=True)
+
+        async def come_back() -> None:
+            nonlocal listening
+            listening = await loop.create_server(handler, host, port, reuse_port=True)
+
+        def leave() -> None:
+            listening.close()
+            for connection in handler.connections:
+                connection.force_close()
+            loop.call_later(_GONE_S, lambda: coming_back.append(loop.create_task(come_back())))
+
+        coming_back: list[asyncio.Task[None]] = []
+        api.leave = leave
+        try:
+            yield f"http://{host}:{port}"
+        finally:
+            await asyncio.gather(*coming_back)
+            listening.close()
+            await handler.shutdown(1)

@@ -122,3 +122,15 @@ async def _star_ids(make_crawler: MakeCrawler, sandbox: Any, mongo_db: Database)
 
 def _told(failure: dict[str, Any]) -> tuple[Any, ...]:
     return failure["code"], failure["reason"], failure["attempts"], failure["terminal"]
+
+
+async def test_many_answers_that_do_not_fit_do_not_flood_the_log(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "60", "--fault", "wrong_id=1")
+    done = make_crawler(sandbox)("author_square", endpoints="base_info")
+    assert done.returncode == 1
+    assert await mongo_db.quarantine.count_documents({"request.endpoint": "base_info"}) > 20
+    assert done.stderr.count("WARNING: Quarantined base_info of ") == 20
+    assert done.stderr.count("WARNING: Further answers of base_info in quarantine are only counted: ") == 1
+    assert f"quarantined: {await mongo_db.quarantine.count_documents({})}" in done.stderr

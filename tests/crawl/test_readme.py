@@ -1,49 +1,98 @@
-"""The commands of the README, typed as they stand there."""
+"""The commands of both READMEs, typed as they stand there."""
 
 from __future__ import annotations
 
 import re
-import shlex
 import shutil
 import sys
+import venv
 from pathlib import Path
 
-from harness import ROOT, command, environment, run
+import pytest
+from harness import ROOT, Finished, environment, run
 
-README = (ROOT / "README.md").read_text(encoding="utf-8")
-COMMANDS = [
-    line.split("  #")[0].strip()
-    for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL)
-    for line in block.splitlines()
-    if line.startswith("scrapy ")
-]
-RUNS_UNTIL_CTRL_C = ["scrapy mongo"]  # tests/commands/test_mongo.py types it, and Ctrl-C
+PAGES = ("README.md", "README.zh-CN.md")
+NOT_TYPED = {
+    "make demo",  # below, and by .ci/run without the packages of the tests
+    "make test",  # is running
+    "scrapy mongo",  # runs until Ctrl-C: tests/commands/test_mongo.py types both
+}
+AN_AUTHOR = "$(scrapy find authors --limit 1 --fields star_id --lines | cut -d'\"' -f8)"
+MEANT = {
+    "scrapy plan author_square -a …": "scrapy plan author_square -a keyword=美食",
+    "scrapy crawl author_square -a …": "scrapy crawl author_square -a keyword=美食 -a max_authors=20",
+    "scrapy crawl authors -a star_ids=…": f"scrapy crawl authors -a star_ids={AN_AUTHOR}",
+}
+"""What a reader types for a line that leaves something to the reader."""
+TYPED = re.compile(r"```sh\n(?P<block>.*?)```|`(?P<inline>(?:\. |export |scrapy )[^`\n]*)`", re.DOTALL)
+MENTIONED = re.compile(r"scrapy (crawl( author_square| authors)?|find|plan)")
+"""Commands of which the text only speaks."""
 
 
-def test_the_commands_of_the_readme_do_what_they_say(tmp_path: Path) -> None:
-    """In the order of the page: the crawl comes first, in a sandbox in place of the real API."""
-    for line in COMMANDS:
-        if line in RUNS_UNTIL_CTRL_C:
-            continue
-        done = run(command(*shlex.split(line)[1:]), cwd=tmp_path, env=environment(JUSTONEAPI_ENV="sandbox"))
-        assert done.returncode == 0, f"{line}: {done.stderr}"
-        assert done.stdout.strip(), line
+def commands(page: str) -> list[str]:
+    """Return what the reader of a page types, in its order."""
+    found: list[str] = []
+    for match in TYPED.finditer((ROOT / page).read_text(encoding="utf-8")):
+        lines = match["block"].splitlines() if match["block"] else [match["inline"]]
+        found += [re.sub(r" +# .*", "", line) for line in lines]
+    return [line for line in found if not MENTIONED.fullmatch(line)]
 
 
-def test_the_readme_has_commands() -> None:
-    assert [line.split()[1] for line in COMMANDS] == ["crawl", "status", "find", "find", "mongo"]
+def checkout(folder: Path) -> Path:
+    """Return a copy of the project with a virtual environment in which this one's packages are."""
+    copy = folder / "project"
+    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
+    venv.create(copy / ".venv", symlinks=True)
+    (packages,) = (copy / ".venv" / "lib").glob("python*/site-packages")
+    (packages / "of-the-tests.pth").write_text("\n".join(path for path in sys.path if "site-packages" in path))
+    scrapy = copy / ".venv" / "bin" / "scrapy"
+    scrapy.write_text(f'#!/bin/sh\nexec "{copy}/.venv/bin/python" -m scrapy "$@"\n')
+    scrapy.chmod(0o755)
+    return copy
+
+
+def variables(**more: str) -> dict[str, str]:
+    ours = environment(**more)
+    return {name: value for name, value in ours.items() if name not in {"PYTHONPATH", "SCRAPY_SETTINGS_MODULE"}}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_commands_of_the_readme_do_what_they_say(page: str, tmp_path: Path) -> None:
+    """In the order of the page, in one shell, with a sandbox in place of the real API."""
+    lines = [line for line in commands(page) if line not in NOT_TYPED]
+    script = "\n".join(["set -e", *(f"echo '>>>'\n{MEANT.get(line, line)}" for line in lines)])
+    done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=variables(JUSTONEAPI_ENV="sandbox"), timeout=170)
+    said = done.stdout.split(">>>\n")[1:]
+    assert done.returncode == 0, f"{lines[len(said) - 1]}: {done.stderr}"
+    for line, output in zip(lines, said, strict=True):
+        assert output.strip() or not line.startswith("scrapy "), line
+
+
+def test_the_readmes_have_commands() -> None:
+    english, chinese = map(commands, PAGES)
+    assert {"make demo", "make test", ". .venv/bin/activate", "export JUSTONEAPI_ENV=sandbox"} <= set(english)
+    assert {"scrapy status", "scrapy mongo", "scrapy plan author_square -a …"} <= set(english)
+    assert {"scrapy replay", "scrapy find authors --limit 1", "scrapy crawl authors -a star_ids=…"} <= set(chinese)
+    # The same three lines lead to the real API.
+    assert [line for line in english if "max_calls" in line] == [line for line in chinese if "max_calls" in line]
 
 
 def test_make_demo_shows_what_came_out(tmp_path: Path) -> None:
     """`make demo` in a copy of the project, with this environment's packages."""
-    copy = tmp_path / "project"
-    shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
-    (copy / ".venv" / "bin").mkdir(parents=True)
-    (copy / ".venv" / "bin" / "python").symlink_to(sys.executable)
+    copy = checkout(tmp_path)
     for stamp in (".runtime", ".dev"):
         (copy / ".venv" / stamp).touch()
-    (copy / ".venv" / "pyvenv.cfg").write_text(f"home = {Path(sys.base_prefix) / 'bin'}\n", encoding="utf-8")
-    done = run(["make", "demo"], cwd=copy, env={**environment(), "PYTHONPATH": ":".join(sys.path)}, timeout=170)
+    done = run(["make", "demo"], cwd=copy, env=variables(), timeout=170)
     assert done.returncode == 0, done.stderr
-    for shown in ("closed", "max_authors", "author_base_info", "Calls by endpoint and code", "use the real API"):
+    for shown in ("author_base_info", "Calls by endpoint and code", "use the real API"):
         assert shown in done.stdout
+    assert figure(done, "closed") == "max_authors"
+    assert figure(done, "authors") == "200"
+    assert float(figure(done, "time").removesuffix(" s")) < 60
+
+
+def figure(done: Finished, name: str) -> str:
+    """Return what a row of the crawl's own table says."""
+    found = re.search(rf"^│ {name} +│ (.*?) +│$", done.stdout, re.MULTILINE)
+    assert found, done.stdout
+    return found[1]

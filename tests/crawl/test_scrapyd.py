@@ -11,6 +11,7 @@ import subprocess
 import sys
 import zipfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,13 @@ from harness import QUICK, ROOT, environment, run, wait_until
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from xingtu_crawler.api.secrets import fingerprint
 from xingtu_crawler.sandbox.process import SandboxProcess
 
 PROJECT = "xingtu_crawler"
 SENTINEL = "SENTINEL-9f3b7c21-NEVER-SHOWN"
 """The token. It is in the daemon's environment; whatever is found anywhere else is a leak."""
+FROM_A_FILE = "SENTINEL-51d0e8aa-OF-THE-FILE"
 DETAILS = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
 NOT_DEPLOYED = shutil.ignore_patterns(
     ".*", "__pycache__", "*.egg-info", "build", "dist", "setup.py", "tests", "benchmarks", "docs"
@@ -104,16 +107,23 @@ def sandbox() -> Iterator[SandboxProcess]:
 
 @pytest.fixture(scope="module")
 def scrapyd(sandbox: SandboxProcess, mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrapyd]:
-    """A scrapyd on a free port whose environment has the token, and the project deployed to it."""
-    folder = tmp_path_factory.mktemp("scrapyd")
+    """A scrapyd whose environment has the token."""
+    folders = tmp_path_factory.mktemp("scrapyd"), tmp_path_factory.mktemp("deploy")
+    with deployed(*folders, sandbox, mongo_uri, JUSTONEAPI_TOKEN=SENTINEL) as server:
+        yield server
+
+
+@contextmanager
+def deployed(folder: Path, copies: Path, sandbox: SandboxProcess, mongo_uri: str, **token: str) -> Iterator[Scrapyd]:
+    """Run a scrapyd on a free port and deploy the project to it; `token` is what its environment has of tokens."""
     port = free_port()
     (folder / "scrapyd.conf").write_text(CONFIGURATION.format(port=port), encoding="utf-8")
     env = environment(
         JUSTONEAPI_ENV="sandbox",
         JUSTONEAPI_BASE_URL=sandbox.base_url,
-        JUSTONEAPI_TOKEN=SENTINEL,
         MONGO_URI=mongo_uri,
         **QUICK,
+        **token,
     )
     # What runs must come out of the egg, which is not what coverage is measured of.
     foreign = ("PYTHONPATH", "SCRAPY_SETTINGS_MODULE", "COVERAGE_")
@@ -124,7 +134,7 @@ def scrapyd(sandbox: SandboxProcess, mongo_uri: str, tmp_path_factory: pytest.Te
             [sys.executable, "-m", "scrapyd"], cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        server = Scrapyd(folder, port, tmp_path_factory.mktemp("deploy") / "project")
+        server = Scrapyd(folder, port, copies / "project")
         wait_until(lambda: f"Site starting on {port}" in server.own_log() or daemon.poll() is not None)
         assert daemon.poll() is None, server.own_log()
         deploy(server)
@@ -209,11 +219,35 @@ def test_a_job_fills_the_database_and_shows_the_token_nowhere(
         shown = scrapyd.ask("GET", path)
         assert SENTINEL not in shown, path
         assert shown
-    for file in scrapyd.folder.rglob("*"):
-        assert not file.is_file() or SENTINEL.encode() not in file.read_bytes(), file
-    run_record = database.runs.find_one()
-    assert run_record is not None
-    assert SENTINEL not in str(run_record)
+    assert_nowhere(SENTINEL, scrapyd.folder, database)
+
+
+def test_the_token_may_come_from_a_file(
+    sandbox: SandboxProcess, mongo_uri: str, database: Database[dict[str, Any]], tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    token.write_text(f"{FROM_A_FILE}\n", encoding="utf-8")
+    token.chmod(0o600)
+    folders = tmp_path / "scrapyd", tmp_path / "deploy"
+    for folder in folders:
+        folder.mkdir()
+    with deployed(*folders, sandbox, mongo_uri, JUSTONEAPI_TOKEN_FILE=str(token)) as server:
+        server.schedule("filed", database.name, max_authors=20, endpoints="base_info")
+        server.wait_for_end("filed")
+    assert "Process finished: project='xingtu_crawler' spider='author_square' job='filed'" in server.own_log()
+    assert database.author_base_info.count_documents({}) == 20
+    # With no other token: the sandbox refuses the one that stands where none is set.
+    assert [run_record["tokens"] for run_record in database.runs.find()] == [[fingerprint(FROM_A_FILE)]]
+    assert_nowhere(FROM_A_FILE, server.folder, database)
+
+
+def assert_nowhere(token: str, folder: Path, database: Database[dict[str, Any]]) -> None:
+    """See that a token is in no file that scrapyd wrote and in no record of a run."""
+    for file in folder.rglob("*"):
+        assert not file.is_file() or token.encode() not in file.read_bytes(), file
+    records = database.runs.find().to_list()
+    assert records
+    assert token not in str(records)
 
 
 def test_a_wrong_argument_ends_the_job_with_an_exit_status_and_one_line(

@@ -24,7 +24,9 @@ from xingtu_crawler.api.endpoints import DETAILS
 
 Database = AsyncDatabase[dict[str, Any]]
 
-AUTHORS = 20
+AUTHORS = 100
+"""Five pages of the search: each meets as many faults as attempts are made before the last one."""
+ATTEMPTS = 12
 SENTINEL = "S3NT"
 """How every token of these tests begins; no way of writing one hides these letters."""
 PLAIN = (f"{SENTINEL}1NELPLAIN", f"{SENTINEL}1NELOTHER")
@@ -37,7 +39,7 @@ SETTINGS: dict[str, object] = {
     "HTTPCACHE_ENABLED": 1,
     "DOWNLOAD_TIMEOUT": 1,
     "DOWNLOAD_MAXSIZE": 300_000,
-    "XINGTU_MAX_ATTEMPTS": 4,
+    "XINGTU_MAX_ATTEMPTS": ATTEMPTS,
 }
 
 NOSY = """
@@ -118,17 +120,22 @@ class Bench:
     env: dict[str, str]
     database: Database
 
+    def start(self, *words: str, output: str) -> subprocess.Popen[bytes]:
+        """Start a command whose standard output and error go to a file."""
+        with (self.cwd / output).open("wb") as to:
+            return subprocess.Popen(words, cwd=self.cwd, env=self.env, stdout=to, stderr=to)
+
     def run(self, *words: str) -> Finished:
         return run(words, cwd=self.cwd, env=self.env)
 
-    async def places(self) -> dict[str, bytes]:
+    async def places(self, *, after: str) -> dict[str, bytes]:
         """Return everything that was written: files by path, documents by collection, in text and in BSON."""
         found = {str(path): path.read_bytes() for path in self.cwd.rglob("*") if path.is_file()}
         found["the names of files"] = "\n".join(found).encode()
         for collection in await self.database.list_collection_names():
             documents = [document async for document in self.database[collection].find()]
             found[f"MongoDB {collection}"] = b"".join(map(bson.encode, documents)) + repr(documents).encode()
-        return found
+        return {f"{after}: {place}": content for place, content in found.items()}
 
 
 def spellings(token: str) -> Iterator[bytes]:
@@ -162,7 +169,7 @@ def _bench(base_url: str, mongo_uri: str, database: Database, tmp_path: Path, **
 async def test_a_hostile_api_cannot_spread_the_token(
     tokens: tuple[str, ...], mongo_uri: str, mongo_db: Database, tmp_path: Path
 ) -> None:
-    api = HostileApi(AUTHORS)
+    api = HostileApi(AUTHORS, faults_a_page=ATTEMPTS - 1)
     variables = {"JUSTONEAPI_TOKEN": ",".join(tokens)}
     if tokens is NASTY:
         (tmp_path / "token.txt").write_text("# two\n" + "\n".join(tokens), encoding="utf-8")
@@ -173,32 +180,48 @@ async def test_a_hostile_api_cannot_spread_the_token(
 
         def interrupt() -> int:
             words = command(*crawl_words("author_square", {}, {**settings, "LOG_FILE": "crawl.log"}))
-            with (bench.cwd / "output.txt").open("wb") as output:
-                crawl = subprocess.Popen(words, cwd=bench.cwd, env=bench.env, stdout=output, stderr=output)
+            crawl = bench.start(*words, output="output.txt")
             wait_until(lambda: api.used.total() >= 40 or crawl.poll() is not None)
             crawl.send_signal(signal.SIGINT)
             return crawl.wait(timeout=60)
 
         assert await asyncio.to_thread(interrupt) == 1
+        places = await bench.places(after="an interruption")
+
+        api.leave_after(60)
+        words = crawl_words("author_square", {"max_calls": 150}, {**settings, "CONCURRENT_REQUESTS": 3})
+        gone = await asyncio.to_thread(bench.run, *command(*words))
+        places |= await bench.places(after="an outage")
+
         words = crawl_words("author_square", {"restart": "1"}, settings)
         done = await asyncio.to_thread(bench.run, *command(*words))
 
     # The API did what it could, and the crawl went through it all.
     assert api.tokens == set(tokens)
     assert {name for name, count in api.used.items() if count} == api.faults
+    assert "/unreachable'" in gone.stderr, gone.stderr  # among the stats
     assert done.returncode == 1, done.stderr  # for the answers in quarantine
     assert sum([await mongo_db[each.collection].count_documents({"data.echo": "***"}) for each in DETAILS.values()]) > 0
+    assert await mongo_db.authors.count_documents({"data.echo": "***"}) > 0
     assert any(b"***" in each["body"] for each in await mongo_db.quarantine.find().to_list())
     assert await mongo_db.failures.count_documents({"message": {"$regex": r"\*\*\*"}}) > 0
-    assert [each["arguments"] async for each in mongo_db.runs.find(sort=[("_id", 1)])] == [{}, {"restart": "1"}]
+    runs = await mongo_db.runs.find(sort=[("_id", 1)]).to_list()
+    assert [(each["arguments"], each["close_reason"]) for each in runs] == [
+        ({}, "shutdown"),
+        ({"max_calls": "150"}, "max_calls"),
+        ({"restart": "1"}, "finished"),
+    ]
 
+    places |= await bench.places(after="the end")
     shown = await asyncio.to_thread(bench.run, *command("settings", "--get", "JUSTONEAPI_TOKEN"))
-    places = await bench.places()
-    for name, finished in (("crawl", done), ("settings", shown)):
+    for name, finished in (("outage", gone), ("crawl", done), ("settings", shown)):
         places |= {f"{name} stdout": finished.stdout.encode(), f"{name} stderr": finished.stderr.encode()}
     assert len([place for place in places if "/cache/" in place]) > AUTHORS
-    assert any("/job/" in place for place in places)
-    log = places[str(bench.cwd / "crawl.log")]
+    # What a job directory holds when it is looked at: the next run in it drops what was queued.
+    for after in ("an interruption", "an outage"):
+        queued = [place for place in places if place.startswith(after) and "/job/requests.queue/" in place]
+        assert any(b"oAuthorId" in places[place] for place in queued), f"no requests after {after}"
+    log = places[f"the end: {bench.cwd / 'crawl.log'}"]
     assert b" DEBUG: " in log
     assert b"token-" in log  # the name by which the refused token is called
     assert leaks(places, tokens) == {}
@@ -215,8 +238,8 @@ async def test_no_signal_callback_or_exception_shows_the_token(
         done = await asyncio.to_thread(bench.run, sys.executable, "nosy.py")
     assert done.returncode == 0, done.stderr
     assert api.tokens == set(NASTY)
-    places = await bench.places()
-    assert b"RuntimeError: raised for http" in places[str(bench.cwd / "recorded.txt")]
+    places = await bench.places(after="the end")
+    assert b"RuntimeError: raised for http" in places[f"the end: {bench.cwd / 'recorded.txt'}"]
     places |= {"stdout": done.stdout.encode(), "stderr": done.stderr.encode()}
     assert leaks(places, NASTY) == {}
 

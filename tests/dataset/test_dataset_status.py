@@ -112,6 +112,25 @@ async def test_calls_and_cost_are_summed_by_the_day_of_shanghai(mongo_db: Databa
     assert days["total"] == {"runs": 4, "calls": 400, "billed": 320, "cost": "3.35", "runs_with_cost": 2}
 
 
+async def test_a_run_of_several_days_counts_on_each_of_them(mongo_db: Database, tmp_path: Path) -> None:
+    by_day = {"2026-03-06": {"calls": 10, "billed": 0}, "2026-03-07": {"calls": 60, "billed": 50}}
+    by_day["2026-03-08"] = {"calls": 30, "billed": 30}
+    calls = {"total": 100, "billed": 80, "by_day": by_day}
+    await mongo_db.runs.insert_many(
+        [
+            run("long", datetime(2026, 3, 6, 12, tzinfo=UTC), calls=calls, cost={"spent": "1.0000"}),
+            run("short", datetime(2026, 3, 8, 0, tzinfo=UTC), cost={"spent": "0.5"}),
+        ]
+    )
+    days = (await state_of(mongo_db, tmp_path))["days"]
+    assert days["recent"] == [
+        {"day": "2026-03-08", "runs": 2, "calls": 130, "billed": 110, "cost": "0.8750", "runs_with_cost": 2},
+        {"day": "2026-03-07", "runs": 1, "calls": 60, "billed": 50, "cost": "0.6250", "runs_with_cost": 1},
+        {"day": "2026-03-06", "runs": 1, "calls": 10, "billed": 0, "cost": "0.0000", "runs_with_cost": 1},
+    ]
+    assert days["total"] == {"runs": 2, "calls": 200, "billed": 160, "cost": "1.5000", "runs_with_cost": 2}
+
+
 def sweep(name: str, key: str, day: int, **fields: Any) -> dict[str, Any]:
     return {
         "_id": name,

@@ -95,6 +95,18 @@ def test_everything_typed() -> None:
     assert (arguments.max_pages, arguments.details.max_authors, arguments.details.max_calls) == (10, 100, 500)
 
 
+def test_the_tables_say_of_endpoints_what_each_spider_takes() -> None:
+    square, authors = (
+        next(argument.meaning for argument in table if argument.name == "endpoints")
+        for table in (SQUARE_ARGUMENTS, AUTHORS_ARGUMENTS)
+    )
+    assert parse_square({}).details.endpoints == parse_authors(ONE_ID).details.endpoints == ALL
+    assert "left out: all of them" in square
+    assert "left out: all of them" in authors
+    assert "none: search only" in square
+    assert "none" not in authors  # which refuses it
+
+
 def test_endpoints_none_is_the_search_only() -> None:
     assert parse_square({"endpoints": "None"}).details.endpoints == ()
 

@@ -20,6 +20,7 @@ from scrapy.exceptions import UsageError
 from xingtu_crawler.api import environments
 from xingtu_crawler.api.typed import nearest
 from xingtu_crawler.checks import check_log_level, check_settings
+from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
 from xingtu_crawler.exceptions import UserError
 from xingtu_crawler.extensions.api_session import read_pool
@@ -59,16 +60,12 @@ class Command(ScrapyCrawl):
         assert self.settings is not None
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
-        try:
+        with one_line(self):
             crawler = self._checked(args[0], opts.spargs)
-        except UserError as error:
-            sys.stderr.write(f"error: {redacted(str(error))}\n")
-            self.exitcode = 2
-            return
-        self._quieten()
-        self.crawler_process.crawl(crawler, **opts.spargs)
-        self.crawler_process.start()
-        self.exitcode = self._report(crawler)
+            self._quieten()
+            self.crawler_process.crawl(crawler, **opts.spargs)
+            self.crawler_process.start()
+            self.exitcode = self._report(crawler)
 
     def _checked(self, name: str, arguments: dict[str, str]) -> Crawler:
         """Return the crawler of a spider whose arguments and settings have been read once without an error."""
@@ -105,7 +102,8 @@ class Command(ScrapyCrawl):
         if stats.get_value("finish_reason") is None:
             return 1
         refusal = stats.get_value(REFUSAL_STAT)
-        outcome = Outcome.of(stats, stats.get_value("finish_reason"), seconds=stats.get_value(SECONDS_STAT) or 0.0)
+        values = stats.get_stats()
+        outcome = Outcome.of(values, values["finish_reason"], seconds=values.get(SECONDS_STAT, 0.0))
         logs_elsewhere = self.settings["LOG_FILE"] or not self.settings.getbool("LOG_ENABLED")
         if refusal is not None:
             if logs_elsewhere:

@@ -15,8 +15,9 @@ from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
 from xingtu_crawler.api.typed import nearest, shown
+from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.documents import LOOKED_AT, Question, find, render, unheard_of
-from xingtu_crawler.exceptions import ArgumentError, UserError
+from xingtu_crawler.exceptions import ArgumentError
 from xingtu_crawler.extensions.run_record import database_name
 from xingtu_crawler.storage.collections import names
 from xingtu_crawler.storage.reader import open_for_reading
@@ -62,10 +63,8 @@ class Command(ScrapyCommand):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print the documents; what is wrong is one line on standard error and the exit code 2."""
         try:
-            asyncio.run(self._print(args, opts))
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            self.exitcode = 2
+            with one_line(self):
+                asyncio.run(self._print(args, opts))
         except BrokenPipeError:  # `| head` has seen enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

@@ -12,7 +12,8 @@ from typing import Any, ClassVar
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.exceptions import ArgumentError, UserError
+from xingtu_crawler.commands.words import one_line
+from xingtu_crawler.exceptions import ArgumentError
 from xingtu_crawler.extensions.run_record import database_name
 from xingtu_crawler.storage.embedded import EmbeddedMongo
 from xingtu_crawler.storage.reader import embedded_folder
@@ -35,7 +36,7 @@ class Command(ScrapyCommand):
         stop = threading.Event()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        try:
+        with one_line(self):
             if args:
                 raise ArgumentError("scrapy mongo takes no arguments; XINGTU_DATA_DIR says where the data is.")
             if self.settings["MONGO_URI"]:
@@ -54,6 +55,3 @@ class Command(ScrapyCommand):
                 )
                 sys.stdout.flush()
                 stop.wait()
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            self.exitcode = 2

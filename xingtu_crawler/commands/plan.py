@@ -25,14 +25,13 @@ from scrapy.settings import get_settings_priority
 
 from xingtu_crawler.commands.crawl import Command as CrawlCommand
 from xingtu_crawler.commands.crawl import print_redacted
-from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, refuse
+from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
 from xingtu_crawler.dataset.estimate import Estimate, Span, SquareLimits, experience, left_today, of_square
 from xingtu_crawler.dataset.forecast import forecast, render
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.extensions.run_record import database_name
-from xingtu_crawler.log import redacted
 from xingtu_crawler.outcome import NEXT_STEP, Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
@@ -89,16 +88,12 @@ class Command(CrawlCommand):
         What is wrong is one line on standard error: exit code 2 where nothing was asked, 1 where page 1 was not had.
         """
         sys.excepthook = print_redacted
-        try:
+        with one_line(self):
             plan = self._plan(args, opts.spargs, no_calls=opts.no_calls)
-        except UserError as error:
-            sys.stderr.write(f"error: {redacted(str(error))}\n")
-            self.exitcode = 1 if isinstance(error, PlanError) else 2
-            return
-        if opts.json:
-            sys.stdout.write(json.dumps(plan) + "\n")
-        else:
-            Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(plan))
+            if opts.json:
+                sys.stdout.write(json.dumps(plan) + "\n")
+            else:
+                Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(plan))
 
     def _plan(self, args: Sequence[str], arguments: dict[str, str], *, no_calls: bool) -> dict[str, Any]:
         assert self.settings is not None
@@ -172,7 +167,7 @@ class Command(CrawlCommand):
         except RuntimeError:  # it failed before it had any, and has said why
             raise PlanError("The crawl of page 1 did not start.") from None
         reason = stats.get_value("finish_reason")
-        outcome = Outcome.of(stats, reason or "", seconds=0)
+        outcome = Outcome.of(stats.get_stats(), reason or "", seconds=0)
         if reason != "planned":
             refusal = stats.get_value(REFUSAL_STAT)
             said = refusal or f"Page 1 of the search was not read ({reason}): {NEXT_STEP.get(reason, _NOT_TO_BE_HAD)}"

@@ -14,9 +14,8 @@ from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
 from xingtu_crawler.checks import check_settings
-from xingtu_crawler.commands.words import refuse
+from xingtu_crawler.commands.words import one_line, refuse
 from xingtu_crawler.dataset.status import without_ids
-from xingtu_crawler.exceptions import UserError
 from xingtu_crawler.extensions.run_record import database_name, spill_directory
 from xingtu_crawler.storage.reader import open_for_reading, require_dataset, told_in_one_line
 from xingtu_crawler.storage.recorder import Recorder
@@ -56,19 +55,15 @@ class Command(ScrapyCommand):
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Replay and say what came of it; what is wrong is one line on standard error and the exit code 2."""
         assert self.settings is not None
-        try:
+        with one_line(self):
             refuse(args, command="replay", options=("--dry-run",))
             check_settings(self.settings)
             environments.base_url(self.settings["JUSTONEAPI_ENV"])
             if not spilled(spill_directory(self.settings)):
                 require_dataset(self.settings["MONGO_URI"], Path(self.settings["XINGTU_DATA_DIR"]))
             spill, quarantine = asyncio.run(self._examine() if opts.dry_run else self._replay())
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            self.exitcode = 2
-            return
-        for line in _lines(spill, quarantine, verb="would be recovered" if opts.dry_run else "recovered"):
-            sys.stdout.write(line + "\n")
+            for line in _lines(spill, quarantine, verb="would be recovered" if opts.dry_run else "recovered"):
+                sys.stdout.write(line + "\n")
 
     async def _examine(self) -> tuple[Replayed, Replayed]:
         assert self.settings is not None

@@ -15,10 +15,9 @@ from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
 from xingtu_crawler.checks import check_settings
-from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, refuse
+from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
 from xingtu_crawler.dataset import status
 from xingtu_crawler.dataset.status_tables import render
-from xingtu_crawler.exceptions import UserError
 from xingtu_crawler.extensions.run_record import database_name, spill_directory
 from xingtu_crawler.storage.reader import open_for_reading
 
@@ -53,17 +52,13 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print the state; what is wrong is one line on standard error and the exit code 2."""
-        try:
+        with one_line(self):
             refuse(args, command="status", options=("--json",))
             state = asyncio.run(self._read())
-        except UserError as error:
-            sys.stderr.write(f"error: {error}\n")
-            self.exitcode = 2
-            return
-        if opts.json:
-            sys.stdout.write(json.dumps(state, default=_plain) + "\n")
-        else:
-            Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(state))
+            if opts.json:
+                sys.stdout.write(json.dumps(state, default=_plain) + "\n")
+            else:
+                Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(state))
 
     async def _read(self) -> dict[str, Any]:
         assert self.settings is not None

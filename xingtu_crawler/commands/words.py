@@ -1,14 +1,29 @@
-"""What commands have in common: words they do not take, options they do not know, tables in a pipe."""
+"""What commands have in common: what is wrong in one line, words they do not take, tables in a pipe."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api.typed import nearest, shown
-from xingtu_crawler.exceptions import ArgumentError
+from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
+from xingtu_crawler.log import redacted
 
 WIDTH_IN_A_PIPE = 120
 """Columns of a table where there is no terminal that has a width."""
+
+
+@contextmanager
+def one_line(command: ScrapyCommand) -> Iterator[None]:
+    """Say what the user can put right in one line on standard error; the exit code is 2, or 1 if a call was made."""
+    try:
+        yield
+    except UserError as error:
+        sys.stderr.write(f"error: {redacted(str(error))}\n")
+        command.exitcode = 1 if isinstance(error, PlanError) else 2
 
 
 def refuse(words: Sequence[str], *, command: str, options: Sequence[str]) -> None:

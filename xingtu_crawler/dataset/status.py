@@ -43,6 +43,8 @@ MOST_SWEEPS = 20
 AGES = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _SAMPLE = 2000
 _DAY = {"$dateToString": {"date": "$started_at", "format": "%Y-%m-%d", "timezone": "+08:00"}}
+_DECIMALS = 4
+"""Of a cost that is shared out among days: as many as a balance has."""
 _NUMBER = re.compile(r"\d{5,}")
 
 
@@ -239,17 +241,39 @@ def _spill(directory: Path) -> dict[str, Any]:
 
 
 async def _days(database: Database) -> dict[str, Any]:
-    """Return calls and cost by the day (Asia/Shanghai) on which a run began, the last ones first, and in all."""
-    spent = {"$convert": {"input": "$cost.spent", "to": "decimal", "onError": None, "onNull": None}}
+    """Return calls and cost by the day (Asia/Shanghai) of the calls, the last ones first, and in all."""
+    read = {
+        "spent": {"$convert": {"input": "$cost.spent", "to": "decimal", "onError": None, "onNull": None}},
+        "calls": "$calls.total",
+        "billed": "$calls.billed",
+        "days": {"$objectToArray": {"$ifNull": ["$calls.by_day", {}]}},
+    }
+    # A run with calls on one day, or on none, is of that day as a whole.
+    began = [{"k": _DAY, "v": {"calls": "$calls.total", "billed": "$calls.billed"}}]
+    several = {"$gt": [{"$size": "$days"}, 1]}
+    part = {"$divide": [{"$multiply": ["$spent", "$day.v.billed"]}, {"$max": ["$billed", 1]}]}
+    of_day = {
+        "calls": "$day.v.calls",
+        "billed": "$day.v.billed",
+        "spent": {"$cond": [several, {"$round": [part, _DECIMALS]}, "$spent"]},
+    }
     sums = {
         "runs": {"$sum": 1},
-        "calls": {"$sum": "$calls.total"},
-        "billed": {"$sum": "$calls.billed"},
-        "cost": {"$sum": spent},
-        "runs_with_cost": {"$sum": {"$cond": [{"$gt": [spent, None]}, 1, 0]}},
+        "calls": {"$sum": "$calls"},
+        "billed": {"$sum": "$billed"},
+        "cost": {"$sum": "$spent"},
+        "runs_with_cost": {"$sum": {"$cond": [{"$gt": ["$spent", None]}, 1, 0]}},
     }
-    by_day: list[dict[str, Any]] = [{"$group": {"_id": _DAY, **sums}}, {"$sort": {"_id": -1}}, {"$limit": RECENT_DAYS}]
-    in_all: list[dict[str, Any]] = [{"$group": {"_id": None, **sums}}]
+    by_day: list[dict[str, Any]] = [
+        {"$project": {**read, "began": began}},
+        {"$set": {"day": {"$cond": [{"$eq": ["$days", []]}, "$began", "$days"]}}},
+        {"$unwind": "$day"},
+        {"$set": of_day},
+        {"$group": {"_id": "$day.k", **sums}},
+        {"$sort": {"_id": -1}},
+        {"$limit": RECENT_DAYS},
+    ]
+    in_all: list[dict[str, Any]] = [{"$project": read}, {"$group": {"_id": None, **sums}}]
     days = await (await database[RUNS].aggregate(by_day)).to_list()
     total = await (await database[RUNS].aggregate(in_all)).to_list()
     return {

@@ -75,7 +75,7 @@ class Progress:
 
     def _line(self) -> str:
         seconds = time.monotonic() - self._started_at
-        now = Outcome.of(self._crawler.stats, "", seconds=seconds)
+        now = Outcome.of(self._crawler.stats.get_stats(), "", seconds=seconds)
         trouble = f", {now.retries} retries" if now.retries else ""
         failed = now.open_failures + now.terminal_failures
         trouble += f", {failed} failed" if failed else ""

@@ -13,7 +13,7 @@ import secrets
 from collections.abc import Awaitable
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
 
 import pydantic
 import pymongo
@@ -31,7 +31,7 @@ from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
 from xingtu_crawler.items.answers import FailedQuestion
 from xingtu_crawler.items.validation import reason_of
-from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+from xingtu_crawler.outcome import SECONDS_STAT, CallsByDay, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.client import server_of
 from xingtu_crawler.storage.daily_calls import DailyCalls
@@ -78,6 +78,7 @@ class RunRecord:
         self._is_closing = False
         self._closed = asyncio.Event()
         self._told: set[str] = set()
+        self._calls_by_day = CallsByDay()
         # What a kill costs is what is in flight and what is being stored.
         self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 3 // 4)
 
@@ -187,7 +188,7 @@ class RunRecord:
         self._is_closing = True
         if self._heartbeat:
             self._heartbeat.cancel()
-        outcome = Outcome.of(self._crawler.stats, reason, seconds=self._age())
+        outcome = Outcome.of(self._crawler.stats.get_stats(), reason, seconds=self._age())
         self._crawler.stats.set_value(SECONDS_STAT, outcome.seconds)
         session = ApiSession.of(self._crawler)
         try:
@@ -220,7 +221,7 @@ class RunRecord:
 
     async def _complete(self, store: Store, spider: XingtuSpider, outcome: Outcome) -> None:
         session = ApiSession.of(self._crawler)
-        figures = outcome.figures()
+        figures = self._figures(outcome)
         await self._try(spider.finish())
         if session.daily_calls:
             await self._try(session.daily_calls.settle())
@@ -282,14 +283,19 @@ class RunRecord:
     async def _beat(self, store: Store, session: ApiSession) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            outcome = Outcome.of(self._crawler.stats, "", seconds=self._age())
-            figures = outcome.figures()
+            outcome = Outcome.of(self._crawler.stats.get_stats(), "", seconds=self._age())
+            figures = self._figures(outcome)
             if store.history and store.history.complete_until:
                 figures[HISTORY_UNTIL] = store.history.complete_until
             with contextlib.suppress(StorageError, PyMongoError):  # whoever holds answers tells of it
                 await store.runs.beat(self.run_id, figures, at=datetime.now(UTC))
                 if session.daily_calls:
                     await session.daily_calls.count()
+
+    def _figures(self, outcome: Outcome) -> dict[str, Any]:
+        figures = outcome.figures()
+        figures["calls"]["by_day"] = self._calls_by_day.until(datetime.now(UTC), outcome)
+        return figures
 
     def _age(self) -> float:
         return (datetime.now(UTC) - self.started_at).total_seconds()

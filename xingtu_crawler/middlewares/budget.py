@@ -13,8 +13,9 @@ from scrapy.crawler import Crawler
 from scrapy.statscollectors import StatsCollector
 
 from xingtu_crawler import meta
-from xingtu_crawler.exceptions import CrawlClosingError, StorageError
+from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.middlewares.exceptions import CrawlClosingError
 
 
 class BudgetMiddleware:

@@ -30,14 +30,9 @@ from xingtu_crawler import meta
 from xingtu_crawler.api import codes, envelope
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.exceptions import (
-    ApiUnreachableError,
-    CrawlClosingError,
-    MalformedBodyError,
-    NoAnswerError,
-    TooDeepError,
-)
+from xingtu_crawler.exceptions import ApiUnreachableError, MalformedBodyError, TooDeepError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.responses import ApiResponse
 
 logger = logging.getLogger(__name__)

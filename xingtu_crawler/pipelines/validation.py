@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from typing import Self
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 from scrapy.statscollectors import StatsCollector
 
+from xingtu_crawler.api.endpoints import SEARCH
+from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.run_record import RunRecord
 from xingtu_crawler.items import Parsed
@@ -17,6 +20,9 @@ from xingtu_crawler.items.validation import reason_of, validate_detail, validate
 
 logger = logging.getLogger(__name__)
 
+_TOLD = 20
+"""Answers of one kind whose quarantine is told one by one: where the API has changed, there are thousands."""
+
 
 class ValidationPipeline:
     """Turns answers into typed payloads and counts what did not fit or was not known."""
@@ -24,6 +30,7 @@ class ValidationPipeline:
     def __init__(self, run: RunRecord, stats: StatsCollector) -> None:
         self._run = run
         self._stats = stats
+        self._quarantined: Counter[tuple[str, str]] = Counter()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -43,7 +50,7 @@ class ValidationPipeline:
             if isinstance(item, SearchAnswer):
                 page = validate_page(item)
                 for _, parsed in page.authors.values():
-                    self._count("search", parsed)
+                    self._count(SEARCH.name, parsed)
                 return page
         except Exception as error:
             assert isinstance(item, DetailAnswer | SearchAnswer)
@@ -51,8 +58,18 @@ class ValidationPipeline:
                 logger.exception("Could not store %s: kept as it came", item)
             reason = reason_of(error)
             await self._run.keep(item, self._run.recorder.set_aside(item, reason))
-            raise DropItem(reason) from None
+            raise DropItem(reason, log_level=self._level(item, without_ids(reason))) from None
         return item
+
+    def _level(self, answer: DetailAnswer | SearchAnswer, reason: str) -> str | None:
+        """Return at which level an answer in quarantine is told, None for the usual one."""
+        endpoint = answer.endpoint if isinstance(answer, DetailAnswer) else SEARCH.name
+        self._quarantined[endpoint, reason] += 1
+        if self._quarantined[endpoint, reason] <= _TOLD:
+            return None
+        if self._quarantined[endpoint, reason] == _TOLD + 1:
+            logger.warning("Further answers of %s in quarantine are only counted: %s", endpoint, reason)
+        return "DEBUG"
 
     def _count(self, endpoint: str, parsed: Parsed) -> None:
         if parsed.unparsed:

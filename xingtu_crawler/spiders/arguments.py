@@ -40,21 +40,29 @@ class Argument:
     meaning: str
 
 
-_DETAIL_ARGUMENTS = (
-    Argument("platform", "SHORT_VIDEO", f"Platforms whose details are fetched, with commas: {', '.join(Platform)}."),
-    Argument("endpoints", None, f"Details to fetch, with commas: {', '.join(DETAILS)}; none: search only."),
-    Argument("max_age", "1d", "Details younger than this are not fetched again: 90s, 30m, 12h, 1d, 2w; 0 fetches all."),
-    Argument("max_calls", None, "The crawl stops after so many calls."),
-    Argument("max_authors", None, "The crawl stops after so many authors."),
-    Argument("terminal", "0", "1 also asks what was once answered with: there is nothing to be had (400, 404, empty)."),
-)
+def _detail_arguments(*, or_else: str = "") -> tuple[Argument, ...]:
+    endpoints = f"Details to fetch, with commas: {', '.join(DETAILS)}; left out: all of them{or_else}."
+    age = "Details younger than this are not fetched again: 90s, 30m, 12h, 1d, 2w; 0 fetches all."
+    return (
+        Argument(
+            "platform", "SHORT_VIDEO", f"Platforms whose details are fetched, with commas: {', '.join(Platform)}."
+        ),
+        Argument("endpoints", None, endpoints),
+        Argument("max_age", "1d", age),
+        Argument("max_calls", None, "The crawl stops after so many calls."),
+        Argument("max_authors", None, "The crawl stops after so many authors."),
+        Argument(
+            "terminal", "0", "1 also asks what was once answered with: there is nothing to be had (400, 404, empty)."
+        ),
+    )
+
 
 SQUARE_ARGUMENTS: tuple[Argument, ...] = (
-    *_DETAIL_ARGUMENTS,
+    *_detail_arguments(or_else="; none: search only"),
     Argument("max_pages", None, "So many pages of the search are read, 20 authors each."),
     Argument("restart", "0", "1 begins a new sweep even where an unfinished one of this query could go on."),
 )
-"""What `author_square` takes besides the search filters; its `endpoints` may also be `none`: search only."""
+"""What `author_square` takes besides the search filters."""
 
 AUTHORS_ARGUMENTS: tuple[Argument, ...] = (
     Argument("star_ids", None, "Author ids, comma separated."),
@@ -62,13 +70,13 @@ AUTHORS_ARGUMENTS: tuple[Argument, ...] = (
     Argument("missing", "0", "1: the authors in MongoDB who lack details."),
     Argument("failed", "0", "1: the questions in `failures`."),
     Argument("stale", None, "The details in MongoDB that are older than this: 12h, 7d, 4w."),
-    *_DETAIL_ARGUMENTS,
+    *_detail_arguments(),
 )
 """What `authors` takes: one of the first five, which say whose details, and any of the others."""
 
 _WHOSE = ("star_ids", "star_ids_file", "missing", "failed", "stale")
 
-_DEFAULTS = {argument.name: argument.default for argument in _DETAIL_ARGUMENTS if argument.default}
+_DEFAULTS = {argument.name: argument.default for argument in _detail_arguments() if argument.default}
 _SEARCH_ONLY = "none"
 _WHOLE = re.compile(r"0*[1-9][0-9]{0,17}")
 _AGE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,9})?)\s*([smhdw])")

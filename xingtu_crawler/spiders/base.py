@@ -20,8 +20,9 @@ from twisted.python.failure import Failure
 
 from xingtu_crawler import meta
 from xingtu_crawler.api.endpoints import DETAILS, Platform, detail_url
-from xingtu_crawler.exceptions import CrawlClosingError, NoAnswerError, StorageError
+from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion
+from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.responses import ApiResponse
 from xingtu_crawler.spiders.arguments import DetailArguments
 from xingtu_crawler.storage.ledger import Ledger, Question, questions_about

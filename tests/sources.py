@@ -1,0 +1,86 @@
+"""What the package's source says by itself: the close reasons, stats and outcomes that it can bring about."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+from harness import ROOT
+
+PACKAGE = ROOT / "xingtu_crawler"
+
+
+@cache
+def nodes(part: str = "") -> list[ast.AST]:
+    """Return every node of every module, or of those below one folder, or of one."""
+    where = Path(PACKAGE, part)
+    paths = [where] if where.suffix else sorted(where.rglob("*.py"))
+    return [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
+
+
+def texts(node: ast.expr | None) -> Iterator[str]:
+    """Yield what a text can be, `{}` for what differs from case to case; nothing where it is no text at all."""
+    match node:
+        case ast.Constant(value=str(text)):
+            yield text
+        case ast.IfExp(body=body, orelse=orelse):
+            yield from (*texts(body), *texts(orelse))
+        case ast.JoinedStr(values=values):
+            found = [""]
+            for value in values:
+                parts = texts(value.value if isinstance(value, ast.FormattedValue) else value)
+                found = [before + part for part in list(parts) or ["{}"] for before in found]
+            yield from found
+
+
+def name_of(node: ast.expr) -> str:
+    """Return the last word of a name: `close` for `self._session.close`."""
+    return ast.unparse(node).split(".")[-1]
+
+
+def assigned(name: str, part: str = "") -> Iterator[str]:
+    """Yield the texts that are assigned to a name: a variable, an attribute or a constant."""
+    for node in nodes(part):
+        if isinstance(node, ast.Assign) and any(name_of(target) == name for target in node.targets):
+            yield from texts(node.value)
+
+
+def calls(names: set[str], part: str = "") -> Iterator[list[ast.expr]]:
+    """Yield the positional arguments of the calls of functions and methods of these names."""
+    for node in nodes(part):
+        if isinstance(node, ast.Call) and name_of(node.func) in names:
+            yield node.args
+
+
+def close_reasons() -> set[str]:
+    """Return every close reason that the code can give a crawl, and those that are Scrapy's own."""
+    found = {"finished", "shutdown", "start_error", *assigned("close_reason")}
+    for arguments in calls({"CloseSpider", "close", "give_up", "refusal"}):
+        found.update(*map(texts, arguments[-1:]))
+    for node in nodes():
+        if isinstance(node, ast.FunctionDef) and node.name == "_close_reason":  # of the token pool
+            found.update(*(texts(each.value) for each in ast.walk(node) if isinstance(each, ast.Return)))
+        elif isinstance(node, ast.FunctionDef) and node.name == "give_up":
+            found.update(*map(texts, node.args.defaults))
+    return found
+
+
+def stats() -> set[str]:
+    """Return the name of every stat that the code counts or sets, `{}` for what differs from case to case."""
+    found: set[str] = set()
+    for name, *_ in calls({"inc_value", "set_value", "max_value", "min_value"}):
+        found.update(assigned(name.id) if isinstance(name, ast.Name) else texts(name))
+    for folder, counter in (("storage", "_count"), ("spiders", "tally")):  # both are told the name without its prefix
+        for arguments in calls({counter}, folder):
+            found.update(f"xingtu/{name}" for name in texts(arguments[0]))
+    return found - {"xingtu/{}"}  # where those two come together
+
+
+def outcomes() -> set[str]:
+    """Return what the middlewares call an attempt that brought no business code."""
+    found: set[str] = set()
+    for _, outcome, *_ in calls({"_count"}, "middlewares"):
+        found.update(assigned(outcome.id, "middlewares") if isinstance(outcome, ast.Name) else texts(outcome))
+    return found

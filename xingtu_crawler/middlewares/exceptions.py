@@ -1,0 +1,39 @@
+"""How a request ends without an answer: exceptions that Scrapy passes to the errback and does not log.
+
+Raised by the middlewares, told apart by the spiders.
+"""
+
+from __future__ import annotations
+
+from scrapy.exceptions import IgnoreRequest
+
+
+class NoAnswerError(IgnoreRequest):
+    """A request ended without a usable answer and will not be tried again in this crawl.
+
+    Raised by the business-code middleware; the spider's errback turns it into a `failures` document.
+    """
+
+    def __init__(
+        self,
+        *,
+        code: int | None,
+        reason: str,
+        message: str,
+        request_id: str | None,
+        attempts: int,
+        terminal: bool,
+        body: bytes | None = None,
+    ) -> None:
+        super().__init__(f"{reason} after {attempts} attempt(s)")
+        self.code = code
+        self.reason = reason
+        self.message = message
+        self.request_id = request_id
+        self.attempts = attempts
+        self.terminal = terminal
+        self.body = body
+
+
+class CrawlClosingError(IgnoreRequest):
+    """A request was not sent because the crawl is closing; it is not a failure, only work left for the next run."""
