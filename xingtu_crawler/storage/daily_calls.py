@@ -50,6 +50,11 @@ class DailyCalls:
             self._claimed -= 1
             return True
 
+    def put_back(self, taken_at: datetime) -> None:
+        """Return one call that was taken and not made."""
+        if taken_at.astimezone(QUOTA_ZONE).date().isoformat() == self._day:
+            self._claimed += 1
+
     async def give_back(self) -> None:
         """Return what was claimed and not used.
 
