@@ -90,7 +90,15 @@ class XingtuLogFormatter(LogFormatter):
     def dropped(
         self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult:
-        """Say which answer went to quarantine, and why."""
+        """Say which answer went to quarantine, and why; or what else kept it from being stored, at the level given."""
+        level: int | str | None = getattr(exception, "log_level", None)
+        if level is not None:
+            number = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
+            return {
+                "level": number,
+                "msg": "Not stored: %(item)s (%(reason)s)",
+                "args": {"item": item, "reason": exception},
+            }
         return {
             "level": logging.WARNING,
             "msg": "Quarantined %(item)s: %(reason)s",
