@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from typing import Any
 
 import pytest
@@ -75,7 +76,8 @@ async def test_many_refused_connections_at_once_do_not_end_the_crawl() -> None:
     for _ in range(100):
         again = bench.failure(DownloadConnectionRefusedError("refused"))
         assert again is not None
-        assert again.meta[meta.ATTEMPTS] == 1
+        assert again.meta[meta.ATTEMPTS] == 0
+        assert again.meta[meta.NOT_BEFORE] > time.time()
     assert bench.session.closed == []
 
 

@@ -22,7 +22,7 @@ TIMEOUT_S = 10.0
 
 GONE_S = 60.0
 """For how long nothing but refused connections must come: a restart, a deployment or a failover is shorter."""
-GONE_ATTEMPTS = 10
+GONE_ATTEMPTS = 5
 """And how many of them: one call that slept through the minute tells nothing."""
 
 

@@ -159,14 +159,15 @@ class BusinessCodeMiddleware:
             raise self._over(request, trouble, terminal=True)
         if reason != "unreachable":
             self._outage.over()
-        elif (seconds := self._outage.refused(asyncio.get_running_loop().time())) is not None:
+            return self._again(request, trouble)
+        if (seconds := self._outage.refused(asyncio.get_running_loop().time())) is not None:
             self._session.give_up(
                 ApiUnreachableError(
                     f"The API has refused every connection for {seconds:.0f} s: it is down, or the network is. "
                     "Type the same command again later; nothing is lost."
                 )
             )
-        return self._again(request, trouble)
+        return self._when_it_is_back(request)
 
     def _without_envelope(self, request: Request, response: Response, error: MalformedBodyError) -> Request:
         status = response.status
@@ -227,14 +228,24 @@ class BusinessCodeMiddleware:
         return self._resend(request, request.meta.get(meta.ATTEMPTS, 0))
 
     def _again(self, request: Request, trouble: Trouble) -> Request:
+        attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
+        if attempts >= self._max_attempts and not self._session.is_over:
+            raise self._over(request, trouble, terminal=False)
+        return self._later(request, attempts, pause=self._backoff.delay(attempts))
+
+    def _when_it_is_back(self, request: Request) -> Request:
+        """Return the request to be sent again; a host that is away says nothing of it: no attempt is used up."""
+        refusals = request.meta.get(meta.REFUSALS, 0) + 1
+        again = self._later(request, request.meta.get(meta.ATTEMPTS, 0), pause=self._backoff.delay(refusals))
+        again.meta[meta.REFUSALS] = refusals
+        return again
+
+    def _later(self, request: Request, attempts: int, *, pause: float) -> Request:
         if self._session.is_over:
             # Not a failure: the next run asks again.
             raise CrawlClosingError("the crawl is closing")
-        attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
-        if attempts >= self._max_attempts:
-            raise self._over(request, trouble, terminal=False)
         self._stats.inc_value("xingtu/retries")
-        return self._resend(request, attempts, pause=self._backoff.delay(attempts))
+        return self._resend(request, attempts, pause=pause)
 
     @staticmethod
     def _resend(request: Request, attempts: int, pause: float = 0.0) -> Request:
