@@ -20,9 +20,11 @@ Change = tuple[Decimal, Decimal]
 def spent(named: Iterable[Change], unnamed: Iterable[Change]) -> Decimal:
     """Return what was spent, given the balances of named accounts and of tokens whose account nobody has named.
 
-    Of the latter, those that had the same balance before and have the same after share an account: it counts once.
+    Of the latter, what had the same balance before and has the same after is one account, and counts once.
     """
-    return sum((before - after for before, after in [*named, *set(unnamed)]), Decimal(0))
+    changes = list(named)
+    changes += set(unnamed) - set(changes)
+    return sum((before - after for before, after in changes), Decimal(0))
 
 
 async def balance(base_url: str, token: str) -> Decimal | None:
