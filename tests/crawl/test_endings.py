@@ -11,7 +11,6 @@ import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -77,13 +76,9 @@ async def test_an_interrupted_crawl_waits_for_what_is_in_flight_and_for_nothing_
     make_crawler: MakeCrawler,
     mongo_db: Database,
 ) -> None:
-    sandbox = start_sandbox("--authors", "200", "--day", "1")
-    crawler = make_crawler(sandbox)
-    assert crawler("author_square", endpoints="none", max_pages=5).returncode == 0
-    before = sandbox.ledger()["calls"]
-    sandbox.stop()
-    sandbox = start_sandbox("--authors", "200", "--port", str(urlsplit(sandbox.base_url).port), *options)
-    process = crawler.start("authors", missing=1, settings=limits)
+    assert make_crawler(start_sandbox("--authors", "200"))("author_square", endpoints="none").returncode == 0
+    sandbox = start_sandbox("--authors", "200", *options)
+    process = make_crawler(sandbox).start("authors", missing=1, settings=limits)
     wait_until(lambda: _begun(sandbox) >= 1 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     process.wait(timeout=25)  # a hung call takes 2 s; one at a time, 64 of them would take two minutes
@@ -91,7 +86,6 @@ async def test_an_interrupted_crawl_waits_for_what_is_in_flight_and_for_nothing_
     run = await mongo_db.runs.find_one(sort=[("started_at", -1)])
     assert run is not None
     assert (run["state"], run["close_reason"]) == ("ended", "shutdown")
-    assert before == 5
     assert run["calls"]["total"] <= 64
     assert await mongo_db.failures.count_documents({}) == 0
 

@@ -70,6 +70,26 @@ async def test_a_question_that_always_fails_ends_in_failures(
     assert await mongo_db.author_base_info.count_documents({}) == 5
 
 
+@pytest.mark.parametrize("options", [(), ("--gzip",)])
+async def test_an_answer_that_is_too_large_is_paid_for_once(
+    options: tuple[str, ...], start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "20", *options)
+    star_ids = await _star_ids(make_crawler, sandbox, mongo_db)
+    crawler = make_crawler(sandbox)
+    # Too little for what it is once decompressed, which takes more than half of it on the wire.
+    for _ in range(2):
+        crawler("authors", star_ids=star_ids[0], endpoints="marketing_info", settings={"DOWNLOAD_MAXSIZE": 600})
+    assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] == 1
+    (failure,) = await mongo_db.failures.find().to_list()
+    assert _told(failure) == (None, "too_large", 1, True)
+    assert failure["message"] == "the answer is longer than 600 bytes"
+    run = await mongo_db.runs.find_one({"calls.total": 1, "arguments.star_ids": star_ids[0]})
+    assert run is not None
+    assert run["calls"]["maybe_billed"] == 1
+    assert run["calls"]["by_endpoint"] == {"marketing_info": {"too_large": 1}}
+
+
 async def test_a_page_that_cannot_be_had_is_a_hole_and_no_end(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
