@@ -280,9 +280,9 @@ def test_what_is_said_of_an_item_is_short(answer: DetailAnswer, method: str, lev
     assert said["msg"] % said["args"] == line
 
 
-@pytest.mark.parametrize(("level", "number"), [("DEBUG", logging.DEBUG), (logging.INFO, logging.INFO)])
+@pytest.mark.parametrize(("level", "number"), [("DEBUG", logging.DEBUG), ("INFO", logging.INFO)])
 def test_what_is_dropped_for_another_reason_is_not_called_quarantined(
-    level: str | int, number: int, answer: DetailAnswer
+    level: str, number: int, answer: DetailAnswer
 ) -> None:
     error = DropItem("MongoDB is gone", log_level=level)
     said = XingtuLogFormatter().dropped(answer, error, Response("https://api.example.com"), Spider("x"))

@@ -18,6 +18,7 @@ from xingtu_crawler import meta
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
+    from scrapy.dupefilters import BaseDupeFilter
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
 
@@ -29,8 +30,8 @@ class DelayScheduler(Scheduler):
     stored after a queue on disk would have been written.
     """
 
-    def __init__(self, *args: Any, jobdir: str | None = None, **kwargs: Any) -> None:
-        super().__init__(*args, jobdir=None, **kwargs)
+    def __init__(self, dupefilter: BaseDupeFilter, jobdir: str | None = None, **parts: Any) -> None:
+        super().__init__(dupefilter, jobdir=None, **parts)
 
     def open(self, spider: Spider) -> Deferred[None] | None:
         """Open the queue."""

@@ -12,7 +12,7 @@ from scrapy import Request
 
 from xingtu_crawler import meta
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.api.tokens import Denial, TokenPool
+from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.middlewares.token import TokenMiddleware
 
@@ -94,9 +94,12 @@ async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
     pause(session, "two")
     leases: list[str] = []
     lease = session.pool.lease
-    monkeypatch.setattr(
-        session.pool, "lease", lambda endpoint, **times: leases.append(endpoint) or lease(endpoint, **times)
-    )
+
+    def noted(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted:
+        leases.append(endpoint)
+        return lease(endpoint, now=now, today=today)
+
+    monkeypatch.setattr(session.pool, "lease", noted)
     middleware = middleware_of(session)
     tasks = [await waiting(middleware, question(endpoint)) for endpoint in ("search", "base_info", "rec_videos")]
     assert leases == ["search"]
