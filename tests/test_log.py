@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from scrapy import Request, Spider
+from scrapy.exceptions import DropItem
 from scrapy.http import Response
 from scrapy.utils.log import failure_to_exc_info
 from scrapy.utils.test import get_crawler
@@ -277,6 +278,18 @@ def test_what_is_said_of_an_item_is_short(answer: DetailAnswer, method: str, lev
     said = getattr(formatter, method)(*arguments)
     assert said["level"] == level
     assert said["msg"] % said["args"] == line
+
+
+@pytest.mark.parametrize(("level", "number"), [("DEBUG", logging.DEBUG), ("INFO", logging.INFO)])
+def test_what_is_dropped_for_another_reason_is_not_called_quarantined(
+    level: str, number: int, answer: DetailAnswer
+) -> None:
+    error = DropItem("MongoDB is gone", log_level=level)
+    said = XingtuLogFormatter().dropped(answer, error, Response("https://api.example.com"), Spider("x"))
+    assert said["level"] == number
+    assert said["msg"] % said["args"] == (
+        "Not stored: base_info of 7000000000000000001 (SHORT_VIDEO) (MongoDB is gone)"
+    )
 
 
 def test_a_download_error_is_told_in_one_line() -> None:

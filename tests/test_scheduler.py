@@ -1,19 +1,15 @@
-"""The scheduler: holds back what is to wait, nothing else, and leaves nothing stale behind."""
+"""The scheduler: holds back what is to wait, nothing else, and leaves nothing behind."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
-import shutil
 import time
 from pathlib import Path
 from typing import Any
 
-import pytest
 from scrapy import Request, Spider
+from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
-from scrapy.squeues import PickleFifoDiskQueue
 from scrapy.utils.test import get_crawler
 
 from xingtu_crawler import meta, settings
@@ -21,7 +17,6 @@ from xingtu_crawler.scheduler import DelayScheduler
 
 QUEUES = {
     "SCHEDULER_MEMORY_QUEUE": settings.SCHEDULER_MEMORY_QUEUE,
-    "SCHEDULER_DISK_QUEUE": settings.SCHEDULER_DISK_QUEUE,
     "SCHEDULER_PRIORITY_QUEUE": settings.SCHEDULER_PRIORITY_QUEUE,
     "DUPEFILTER_CLASS": settings.DUPEFILTER_CLASS,
 }
@@ -66,10 +61,6 @@ def names(scheduler: DelayScheduler) -> list[str]:
     while (each := scheduler.next_request()) is not None:
         taken.append(each.url.rpartition("/")[2])
     return taken
-
-
-def said(caplog: pytest.LogCaptureFixture) -> list[str]:
-    return [record.getMessage() for record in caplog.records if record.name == "xingtu_crawler.scheduler"]
 
 
 async def until(scheduler: DelayScheduler, count: int) -> list[str]:
@@ -174,72 +165,26 @@ async def test_closing_without_anything_held_back_is_fine() -> None:
     opened().close("finished")
 
 
-async def test_closing_writes_what_is_held_back_into_the_job_directory(tmp_path: Path) -> None:
+async def test_a_job_directory_never_holds_a_request(tmp_path: Path) -> None:
     scheduler = opened(tmp_path)
-    scheduler.enqueue_request(request("now"))
-    for name in ("held", "held too"):
-        scheduler.enqueue_request(request(name, wait=3600))
+    for name, wait in (("now", None), ("later", None), ("held", 3600)):
+        scheduler.enqueue_request(request(name, wait=wait))
+    assert names(scheduler) == ["now", "later"]
     scheduler.close("shutdown")
-    disk_queue: Any = PickleFifoDiskQueue  # the base class it is typed as lacks the method
-    queue = disk_queue.from_crawler(crawler_with(), str(tmp_path / "requests.queue" / "0"))
-    urls = []
-    while (each := queue.pop()) is not None:
-        urls.append(each.url)
-    queue.close()
-    assert urls == [f"https://api.example.com/{name}" for name in ("now", "held", "held%20too")]
-    assert json.loads((tmp_path / "requests.queue" / "active.json").read_text()) == [0]
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
 
 
-async def test_a_queue_that_was_left_over_is_dropped(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+async def test_a_queue_that_another_scheduler_has_left_is_not_read(tmp_path: Path) -> None:
+    crawler = crawler_with(tmp_path)
+    left = Scheduler.from_crawler(crawler)
+    assert crawler.spider is not None
+    left.open(crawler.spider)
+    left.enqueue_request(request("stale"))
+    left.close("shutdown")
+    assert (tmp_path / "requests.queue" / "active.json").exists()
+
     scheduler = opened(tmp_path)
-    for name in ("stale", "staler"):
-        scheduler.enqueue_request(request(name, priority=len(name)))
-    scheduler.enqueue_request(request("held", wait=3600))
-    scheduler.close("shutdown")
-
-    caplog.set_level(logging.INFO)
-    resumed = opened(tmp_path)
-    assert not resumed.has_pending_requests()
-    resumed.enqueue_request(request("fresh"))
-    assert names(resumed) == ["fresh"]
-    resumed.close("finished")
-    assert said(caplog) == ["Dropped the request queue of an earlier run: MongoDB says what is missing"]
-
-
-async def test_a_queue_that_a_kill_left_behind_is_dropped_too(tmp_path: Path) -> None:
-    """Without its index, the queue on disk would give out its old requests in place of as many new ones."""
-    killed = opened(tmp_path / "killed")
-    for name in ("stale", "staler", "stalest"):
-        killed.enqueue_request(request(name))
-    shutil.copytree(tmp_path / "killed", tmp_path / "left")  # what there is on disk at this moment
-    killed.close("finished")
-
-    resumed = opened(tmp_path / "left")
-    for name in ("fresh", "fresher"):
-        resumed.enqueue_request(request(name))
-    assert names(resumed) == ["fresh", "fresher"]
-    resumed.close("finished")
-
-
-async def test_a_broken_queue_is_dropped_as_well(tmp_path: Path) -> None:
-    scheduler = opened(tmp_path)
-    scheduler.enqueue_request(request("stale"))
-    scheduler.close("shutdown")
-    (tmp_path / "requests.queue" / "active.json").write_text("[0")
-    (tmp_path / "requests.queue" / "0" / "q00000").write_bytes(b"\xff" * 20)
-    resumed = opened(tmp_path)
-    resumed.enqueue_request(request("fresh"))
-    assert names(resumed) == ["fresh"]
-    resumed.close("finished")
-
-
-async def test_a_job_that_ended_well_leaves_nothing_to_be_told(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    scheduler = opened(tmp_path)
-    scheduler.enqueue_request(request("a"))
-    assert names(scheduler) == ["a"]
+    assert not scheduler.has_pending_requests()
+    scheduler.enqueue_request(request("fresh"))
+    assert names(scheduler) == ["fresh"]
     scheduler.close("finished")
-    caplog.set_level(logging.INFO)
-    opened(tmp_path).close("finished")
-    assert said(caplog) == []

@@ -8,11 +8,8 @@ from __future__ import annotations
 
 import heapq
 import itertools
-import logging
-import shutil
 import time
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from scrapy.core.scheduler import Scheduler
 from scrapy.utils.asyncio import call_later
@@ -21,32 +18,26 @@ from xingtu_crawler import meta
 
 if TYPE_CHECKING:
     from scrapy import Request, Spider
+    from scrapy.dupefilters import BaseDupeFilter
     from scrapy.utils.asyncio import CallLaterResult
     from twisted.internet.defer import Deferred
-
-logger = logging.getLogger(__name__)
 
 
 class DelayScheduler(Scheduler):
     """Scrapy's scheduler; a request whose `meta["not_before"]` lies ahead waits in a heap until then.
 
-    With `JOBDIR`, requests left over from an earlier run are dropped at the start: what is missing is asked
-    of MongoDB, which also knows what was stored after the queue was written.
+    Requests are in memory, with `JOBDIR` too: what is missing is asked of MongoDB, which also knows what was
+    stored after a queue on disk would have been written.
     """
 
+    def __init__(self, dupefilter: BaseDupeFilter, jobdir: str | None = None, **parts: Any) -> None:
+        super().__init__(dupefilter, jobdir=None, **parts)
+
     def open(self, spider: Spider) -> Deferred[None] | None:
-        """Drop what an earlier run left in the job directory and open the queues."""
+        """Open the queue."""
         self._heap: list[tuple[float, int, Request]] = []
         self._order = itertools.count()
         self._timer: CallLaterResult | None = None
-        if self.dqdir is not None:
-            left_over = [path for path in Path(self.dqdir).iterdir() if path.is_dir()]
-            # The files, not the requests in them: after a kill, a queue would read its old entries again in
-            # place of as many new ones.
-            shutil.rmtree(self.dqdir)
-            Path(self.dqdir).mkdir()
-            if left_over:
-                logger.info("Dropped the request queue of an earlier run: MongoDB says what is missing")
         return super().open(spider)
 
     def enqueue_request(self, request: Request) -> bool:
@@ -64,11 +55,9 @@ class DelayScheduler(Scheduler):
         return bool(self._heap) or super().has_pending_requests()
 
     def close(self, reason: str) -> Deferred[None] | None:
-        """Move what is held into the queues, so that a job directory has it, and close them."""
+        """Let go of what is held back: the next run asks it again."""
         if self._timer:
             self._timer.cancel()
-        for _, _, request in self._heap:
-            super().enqueue_request(request)
         self._heap.clear()
         return super().close(reason)
 

@@ -131,7 +131,6 @@ DOWNLOADER = "xingtu_crawler.downloader.SlotlessDownloader"
 SCHEDULER = "xingtu_crawler.scheduler.DelayScheduler"
 # First asked, first sent: authors are completed in the order in which they were found.
 SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
-SCHEDULER_DISK_QUEUE = "scrapy.squeues.PickleFifoDiskQueue"
 # There is one host; the default queue balances hosts.
 SCHEDULER_PRIORITY_QUEUE = "scrapy.pqueues.ScrapyPriorityQueue"
 # No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.

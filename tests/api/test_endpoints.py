@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Platform, by_name, detail_url, search_url
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Platform, detail_url, search_url
 
 BASE = "https://api.example.com"
 
@@ -23,13 +23,6 @@ def test_names_paths_and_collections_are_those_of_the_documentation() -> None:
         "video_distribution": ("data_sp/author_video_distribution/v1", "author_video_distribution"),
     }
     assert all(each.path.startswith(prefix) for each in (SEARCH, *DETAILS.values()))
-
-
-def test_an_endpoint_is_found_by_its_name() -> None:
-    assert by_name("search") is SEARCH
-    assert all(by_name(name) is endpoint for name, endpoint in DETAILS.items())
-    with pytest.raises(KeyError):
-        by_name("nothing")
 
 
 @pytest.mark.parametrize("platform", list(Platform))

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, TokenState, Wait, next_quota_day
+from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, TokenState, Wait, next_quota_day
 from xingtu_crawler.exceptions import TokenError
 
 NOON = datetime(2026, 3, 8, 4, 0, tzinfo=UTC)  # in Beijing
@@ -41,8 +41,8 @@ def ask(pool: TokenPool, endpoint: str = "search", *, now: float = 0.0, today: d
     return pool.secret(decision.alias) if isinstance(decision, Lease) else None
 
 
-def refuse(pool: TokenPool, secret: str, action: Action, endpoint: str = "search", today: datetime = NOON) -> bool:
-    return pool.refused(alias_of(pool, secret), action, endpoint=endpoint, today=today)
+def refuse(pool: TokenPool, secret: str, action: Action, endpoint: str = "search", sent_at: datetime = NOON) -> bool:
+    return pool.refused(alias_of(pool, secret), action, endpoint=endpoint, sent_at=sent_at)
 
 
 @pytest.mark.parametrize(
@@ -189,27 +189,29 @@ def test_a_parked_token_that_turns_out_to_be_out_does_not_come_back(action: Acti
 
 def test_a_parked_token_comes_back_at_midnight_in_beijing() -> None:
     pool = pool_of("one")
-    refuse(pool, "one", Action.PARK_TOKEN)
+    refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(minutes=20))
     assert ask(pool, today=MIDNIGHT - timedelta(microseconds=1)) is None
     assert states(pool) == {"one": TokenState.PARKED}
     assert ask(pool, today=MIDNIGHT) == "one"
     assert states(pool) == {"one": TokenState.ACTIVE}
 
 
-def test_a_straggler_after_midnight_does_not_cost_another_day() -> None:
+def test_a_parked_token_is_tried_again_every_hour_as_midnight_is_a_guess() -> None:
     pool = pool_of("one")
-    refuse(pool, "one", Action.PARK_TOKEN, today=MIDNIGHT - timedelta(seconds=2))
-    assert not refuse(pool, "one", Action.PARK_TOKEN, today=MIDNIGHT + timedelta(seconds=2))
-    assert ask(pool, today=MIDNIGHT + timedelta(seconds=3)) == "one"
+    for hours in range(3):
+        sent_at = NOON + timedelta(hours=hours)
+        assert ask(pool, now=hours * 3600.0, today=sent_at) == "one"
+        assert refuse(pool, "one", Action.PARK_TOKEN, sent_at=sent_at)
+        assert ask(pool, now=hours * 3600.0 + 1800, today=sent_at + timedelta(minutes=59)) is None
 
 
-def test_a_token_can_be_parked_day_after_day() -> None:
+def test_a_straggler_after_midnight_does_not_cost_another_hour() -> None:
     pool = pool_of("one")
-    for day in range(3):
-        today = NOON + timedelta(days=day)
-        assert ask(pool, now=day * 86400.0, today=today) == "one"
-        assert refuse(pool, "one", Action.PARK_TOKEN, today=today)
-        assert ask(pool, now=day * 86400.0 + 60, today=today) is None
+    refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(seconds=2))
+    assert ask(pool, today=MIDNIGHT) == "one"
+    # Sent before midnight, answered after it: the quota that is used up is yesterday's.
+    refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(seconds=1))
+    assert ask(pool, now=100.0, today=MIDNIGHT + timedelta(seconds=3)) == "one"
 
 
 @pytest.mark.parametrize(
@@ -278,11 +280,44 @@ def test_an_endpoint_that_is_closed_to_all_does_not_end_the_crawl() -> None:
     assert isinstance(pool.lease("search", now=0.0, today=NOON), Lease)
 
 
+def test_who_finds_an_endpoint_closed_is_told_what_the_api_last_said_of_it() -> None:
+    pool = pool_of("one,two")
+    for number, secret in enumerate(("one", "two")):
+        pool.refused(
+            alias_of(pool, secret),
+            Action.DENY_ENDPOINT,
+            endpoint="rec_videos",
+            sent_at=NOON,
+            denial=Denial(f"message {number}", f"id {number}"),
+        )
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Exhausted(None, Denial("message 1", "id 1"))
+
+
+def test_a_wait_says_whether_it_is_for_every_endpoint() -> None:
+    pool = pool_of("one,two", max_rate=1.0)
+    refuse(pool, "one", Action.DENY_ENDPOINT, "search")
+    assert {ask(pool, "base_info"), ask(pool, "base_info")} == {"one", "two"}
+    assert pool.lease("base_info", now=0.0, today=NOON) == Wait(1.0)
+    assert pool.lease("search", now=0.0, today=NOON) == Wait(1.0, for_all=False)
+
+
+def test_nothing_but_302_for_two_minutes_is_told_once() -> None:
+    pool = pool_of("one")
+    (alias,) = pool.aliases()
+
+    def limited(now: float) -> float | None:
+        return pool.limited(alias, now=now, sent_at=now, retry_after=None)
+
+    assert [limited(now) for now in (10.0, 40.0, 129.0, 130.0, 160.0, 500.0)] == [None, None, None, 120.0, None, None]
+    pool.succeeded(alias, now=510.0, sent_at=509.0)
+    assert [limited(now) for now in (520.0, 639.0, 645.0)] == [None, None, 125.0]
+
+
 def test_an_endpoint_is_not_given_up_while_a_token_for_it_is_only_slow() -> None:
     pool = pool_of("one,two")
     refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
     pool.limited(alias_of(pool, "two"), now=0.0, sent_at=0.0, retry_after=30.0)
-    assert pool.lease("rec_videos", now=0.0, today=NOON) == Wait(30.0)
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Wait(30.0, for_all=False)
 
 
 @pytest.mark.parametrize(

@@ -56,10 +56,10 @@ async def test_a_question_that_always_fails_ends_in_failures(
         (0, "quarantined", 1, True),
     ]
     assert all(found[star_id]["request_id"] for star_id, name in fails.items() if name.isdigit())
-    # What was paid for and cannot be a document, and what came and could not be read, is kept as it came.
+    # What was paid for, or may have been, and cannot be a document, is kept as it came.
     kept = {each["star_id"] async for each in mongo_db.quarantine.find()}
     by_name = {name: star_id for star_id, name in fails.items()}
-    assert kept == {by_name["wrong_id"], by_name["garbage"]}
+    assert kept == {by_name[name] for name in ("wrong_id", "garbage", "777", "inner")}
     assert await mongo_db.author_marketing_info.count_documents({}) == len(fails)
 
     # Asked again, what is settled is left, and what succeeds is struck from the failures.
@@ -68,6 +68,26 @@ async def test_a_question_that_always_fails_ends_in_failures(
     left = {each["code"] async for each in mongo_db.failures.find()}
     assert left == {400, 404, 202, 0}
     assert await mongo_db.author_base_info.count_documents({}) == 5
+
+
+@pytest.mark.parametrize("options", [(), ("--gzip",)])
+async def test_an_answer_that_is_too_large_is_paid_for_once(
+    options: tuple[str, ...], start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "20", *options)
+    star_ids = await _star_ids(make_crawler, sandbox, mongo_db)
+    crawler = make_crawler(sandbox)
+    # 3.5 kB, and 0.7 kB of them on the wire where they are compressed.
+    for _ in range(2):
+        crawler("authors", star_ids=star_ids[0], endpoints="marketing_info", settings={"DOWNLOAD_MAXSIZE": 2000})
+    assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] == 1
+    (failure,) = await mongo_db.failures.find().to_list()
+    assert _told(failure) == (None, "too_large", 1, True)
+    assert failure["message"] == "the answer is longer than 2000 bytes"
+    run = await mongo_db.runs.find_one({"calls.total": 1, "arguments.star_ids": star_ids[0]})
+    assert run is not None
+    assert run["calls"]["maybe_billed"] == 1
+    assert run["calls"]["by_endpoint"] == {"marketing_info": {"too_large": 1}}
 
 
 async def test_a_page_that_cannot_be_had_is_a_hole_and_no_end(

@@ -69,6 +69,10 @@ async def test_an_endpoint_that_no_token_may_use_fails_alone(
     failures = [each async for each in mongo_db.failures.find()]
     assert {(each["endpoint"], each["code"], each["terminal"]) for each in failures} == {("marketing_info", 600, False)}
     assert len(failures) == 20
+    # Each says what the API said, whether it was asked itself or spared.
+    assert {each["message"] for each in failures} == {"Permission denied"}
+    assert all(each["request_id"] for each in failures)
+    assert sum(each["attempts"] for each in failures) == sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"]
     # Requests that were on their way when the first refusal came may be refused too; no other is sent.
     assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] <= 20
 

@@ -214,8 +214,8 @@ CHUNKED_AND_CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab
         (http(b"no gzip", headers="Content-Encoding: gzip\r\n"), ResponseDataLossError, "decompressed"),
         (
             http(gzip.compress(bytes(MAX_SIZE + 1)), headers="Content-Encoding: gzip\r\n"),
-            ResponseDataLossError,
-            "decompressed",
+            DownloadCancelledError,
+            "longer than 50000 bytes",
         ),
         (http(bytes(MAX_SIZE + 1)), DownloadCancelledError, "longer than 50000 bytes"),
         (b"", DownloadFailedError, "disconnected"),

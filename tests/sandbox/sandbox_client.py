@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
-from xingtu_crawler.api.endpoints import SEARCH, by_name
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox import options
 from xingtu_crawler.sandbox.population import Population
 from xingtu_crawler.sandbox.server import Sandbox
@@ -37,7 +37,7 @@ class Client:
         if endpoint != SEARCH.name:
             params.setdefault("oAuthorId", self.population.star_id(0))
         query = params if token is None else {**params, "token": token}
-        url = self.base_url + by_name(endpoint).path
+        url = self.base_url + {SEARCH.name: SEARCH, **DETAILS}[endpoint].path
         async with self.http.get(
             url, params=query, allow_redirects=False, headers={"Accept-Encoding": accept}
         ) as response:

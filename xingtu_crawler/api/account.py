@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from decimal import Decimal, InvalidOperation
 from urllib.parse import quote
 
@@ -10,6 +11,20 @@ import aiohttp
 
 BALANCE_PATH = "/user/get-balance"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
+
+
+Change = tuple[Decimal, Decimal]
+"""A balance before and after."""
+
+
+def spent(named: Iterable[Change], unnamed: Iterable[Change]) -> Decimal:
+    """Return what was spent, given the balances of named accounts and of tokens whose account nobody has named.
+
+    Of the latter, what had the same balance before and has the same after is one account, and counts once.
+    """
+    changes = list(named)
+    changes += set(unnamed) - set(changes)
+    return sum((before - after for before, after in changes), Decimal(0))
 
 
 async def balance(base_url: str, token: str) -> Decimal | None:

@@ -73,11 +73,6 @@ DETAILS: dict[str, Endpoint] = {
 """The detail endpoints by name, in the order in which an author's details are asked."""
 
 
-def by_name(name: str) -> Endpoint:
-    """Return the endpoint called `name`; raise `KeyError` where there is none."""
-    return SEARCH if name == SEARCH.name else DETAILS[name]
-
-
 def search_url(base_url: str, filters: dict[str, str], page: int) -> str:
     """Return the URL of one page of the author search, without a token; `filters` bear the API's own names."""
     return f"{base_url}{SEARCH.path}?{urlencode({**filters, 'page': page})}"

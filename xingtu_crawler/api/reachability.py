@@ -1,4 +1,7 @@
-"""Is the API's host there? Asked before the first call: a connection, a TLS handshake, no request."""
+"""Is the API's host there? Asked before the first call: a connection, a TLS handshake, no request.
+
+And is it still there? That is told from the calls that are refused. Knows no HTTP.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,32 @@ _WHAT_TO_DO = "check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and your network"
 
 TIMEOUT_S = 10.0
 """How long the host has to accept a connection and finish a TLS handshake."""
+
+
+GONE_S = 60.0
+"""For how long nothing but refused connections must come: a restart, a deployment or a failover is shorter."""
+GONE_ATTEMPTS = 5
+"""And how many of them: one call that slept through the minute tells nothing."""
+
+
+class Outage:
+    """Tells a host that is gone from one that is just being restarted; `now` in seconds of a monotonic clock."""
+
+    def __init__(self) -> None:
+        self._refused = 0
+        self._since = 0.0
+
+    def refused(self, now: float) -> float | None:
+        """Tell of a refused connection; return for how many seconds nothing else has come, once the host is gone."""
+        if self._refused == 0:
+            self._since = now
+        self._refused += 1
+        seconds = now - self._since
+        return seconds if seconds >= GONE_S and self._refused >= GONE_ATTEMPTS else None
+
+    def over(self) -> None:
+        """Tell of anything else: somebody is there."""
+        self._refused = 0
 
 
 async def check(base_url: str) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, time, timedelta, timezone
 from enum import StrEnum
+from math import inf
 
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.pace import PaceController
@@ -18,10 +19,14 @@ from xingtu_crawler.exceptions import TokenError
 
 QUOTA_ZONE = timezone(timedelta(hours=8), "Beijing")
 """The day of the daily quota. The provider does not say which zone; Beijing is a guess. It has no summer time."""
+PROBE_AGAIN = timedelta(hours=1)
+"""How long a parked token is left alone at most: the day may begin at another hour, and a refusal costs nothing."""
+LIMITED_LONG_S = 120.0
+"""From how many seconds of nothing but 302 on a token's state is worth telling."""
 
 
 class TokenState(StrEnum):
-    """`parked` comes back the next day; `retired`, `drained` and `spent` do not come back in this run."""
+    """`parked` is tried again after an hour, or when the next day begins; what comes after it stays so in this run."""
 
     ACTIVE = "active"
     PARKED = "parked"
@@ -52,6 +57,8 @@ class Token:
     state: TokenState = TokenState.ACTIVE
     parked_until: datetime | None = None
     denied: set[str] = field(default_factory=set)
+    limited_since: float | None = None
+    """Since when it has got nothing but 302; infinity once that has been told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +70,26 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No token may ask before `seconds` from now."""
+    """No token may ask before `seconds` from now; `for_all`: whatever the endpoint."""
 
     seconds: float
+    for_all: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """What the API said when it last denied a token an endpoint."""
+
+    message: str
+    request_id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """No token is left: `close_reason` for the crawl, or None where only this endpoint is closed to all."""
+    """No token is left: `close_reason` for the crawl, or the last `denial` where this endpoint alone is closed."""
 
     close_reason: str | None
+    denial: Denial | None = None
 
 
 class TokenPool:
@@ -80,6 +97,7 @@ class TokenPool:
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._tokens = {token.alias: token for token in tokens}
+        self._denials: dict[str, Denial] = {}
 
     @classmethod
     def from_text(cls, text: str, *, max_rate: float | None = None) -> TokenPool:
@@ -126,17 +144,21 @@ class TokenPool:
     def lease(self, endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted:
         """Return which token makes the next call to `endpoint`, or how long to wait, or that none is left."""
         best: Token | None = None
+        denied = False
         for token in self._tokens.values():
             if token.state is TokenState.PARKED and token.parked_until and today >= token.parked_until:
                 token.state, token.parked_until = TokenState.ACTIVE, None
-            if token.state is not TokenState.ACTIVE or endpoint in token.denied:
+            if token.state is not TokenState.ACTIVE:
+                continue
+            if endpoint in token.denied:
+                denied = True
                 continue
             if best is None or token.pace.wait(now) < best.pace.wait(now):
                 best = token
         if best is None:
-            return Exhausted(self._close_reason())
+            return Exhausted(self._close_reason(), self._denials.get(endpoint))
         if (seconds := best.pace.wait(now)) > 0:
-            return Wait(seconds)
+            return Wait(seconds, for_all=not denied)
         best.pace.reserve(now)
         return Lease(best.alias)
 
@@ -153,18 +175,38 @@ class TokenPool:
 
     def succeeded(self, alias: str, *, now: float, sent_at: float) -> None:
         """Tell that an answer came, to a call that left at `sent_at`, that does not speak against the token."""
-        self._tokens[alias].pace.succeeded(now, sent_at=sent_at)
+        token = self._tokens[alias]
+        token.limited_since = None
+        token.pace.succeeded(now, sent_at=sent_at)
 
-    def limited(self, alias: str, *, now: float, sent_at: float, retry_after: float | None) -> None:
-        """Tell of a 302: the token was asked too fast."""
-        self._tokens[alias].pace.limited(now, sent_at=sent_at, retry_after=retry_after)
+    def limited(self, alias: str, *, now: float, sent_at: float, retry_after: float | None) -> float | None:
+        """Tell of a 302: the token was asked too fast.
 
-    def refused(self, alias: str, action: Action, *, endpoint: str, today: datetime) -> bool:
-        """Move the token's state as `action` says; return whether that is news (False for a straggler's echo)."""
+        Returns for how many seconds it has got nothing else, once, when that has become long.
+        """
+        token = self._tokens[alias]
+        token.pace.limited(now, sent_at=sent_at, retry_after=retry_after)
+        if token.limited_since is None:
+            token.limited_since = now
+        seconds = now - token.limited_since
+        if seconds < LIMITED_LONG_S:
+            return None
+        token.limited_since = inf
+        return seconds
+
+    def refused(
+        self, alias: str, action: Action, *, endpoint: str, sent_at: datetime, denial: Denial | None = None
+    ) -> bool:
+        """Move the token's state as `action` says; return whether that is news (False for a straggler's echo).
+
+        `sent_at` is when the refused call was sent: its day is the one whose quota is used up.
+        """
         token = self._tokens[alias]
         if action is Action.DENY_ENDPOINT:
             news = endpoint not in token.denied
             token.denied.add(endpoint)
+            if denial:
+                self._denials[endpoint] = denial
             return news
         state = _STATE_AFTER[action]
         concerned = [token]
@@ -174,7 +216,9 @@ class TokenPool:
         changed = [each for each in concerned if each.state is not state and each.state not in _FINAL]
         for each in changed:
             each.state = state
-            each.parked_until = next_quota_day(today) if state is TokenState.PARKED else None
+            each.parked_until = None
+            if state is TokenState.PARKED:
+                each.parked_until = min(next_quota_day(sent_at), sent_at + PROBE_AGAIN)
         return bool(changed)
 
 

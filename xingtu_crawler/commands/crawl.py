@@ -24,6 +24,7 @@ from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
 from xingtu_crawler.exceptions import UserError
 from xingtu_crawler.extensions.api_session import read_pool
+from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.log import redacted
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
@@ -65,6 +66,9 @@ class Command(ScrapyCrawl):
             self._quieten()
             self.crawler_process.crawl(crawler, **opts.spargs)
             self.crawler_process.start()
+            # After a second Ctrl-C nobody else does: the event loop has been stopped under the crawl.
+            if (progress := crawler.get_extension(Progress)) is not None:
+                progress.stop()
             self.exitcode = self._report(crawler)
 
     def _checked(self, name: str, arguments: dict[str, str]) -> Crawler:

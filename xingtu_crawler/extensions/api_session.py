@@ -133,12 +133,20 @@ class ApiSession:
         if base_url == environments.BASE_URLS["prod-cn"]:
             logger.warning("prod-cn is plain HTTP: the token crosses the network readable; prefer prod-global")
         spider.base_url = self._base_url = base_url
+        # The first request with the token in it, as the first question would be: only TCP and TLS have been checked.
         self._balances = await self._ask_balances()
 
     @property
     def is_closing(self) -> bool:
-        """Whether no further call may be made: the crawl was told to end, or was interrupted."""
+        """Whether the crawl was told to end, or was interrupted: somebody waits for it."""
         return self.close_reason is not None or not self._crawler.engine.running
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further call may be made: it is closing, whoever closes it (CLOSESPIDER_*, MEMUSAGE_*)."""
+        # Scrapy tells nobody that a spider is being closed before it is.
+        slot = self._crawler.engine._slot
+        return self.is_closing or slot is None or slot.closing is not None
 
     def close(self, reason: str) -> None:
         """End the crawl: no further call, what is in flight lands and is stored. The first reason counts."""
@@ -152,7 +160,11 @@ class ApiSession:
         known = {alias: (self._balances[alias], after[alias]) for alias in self._balances if alias in after}
         if not known:
             return {"cost": None}
-        spent = sum((before - left for before, left in known.values()), Decimal(0))
+        unnamed = {token.alias for token in self.pool if token.account == token.alias}
+        spent = account.spent(
+            named=[change for alias, change in known.items() if alias not in unnamed],
+            unnamed=[change for alias, change in known.items() if alias in unnamed],
+        )
         return {
             "cost": {
                 "balances": {alias: {"before": str(b), "after": str(a)} for alias, (b, a) in known.items()},

@@ -26,8 +26,9 @@ _LIVE_INTERVAL_S = 0.25
 class Progress:
     """Shows calls, authors, documents and trouble while the crawl runs."""
 
-    def __init__(self, crawler: Crawler, *, live: bool) -> None:
+    def __init__(self, crawler: Crawler, *, live: bool, interval: float | None = None) -> None:
         self._crawler = crawler
+        self._interval = interval or (_LIVE_INTERVAL_S if live else _LOG_INTERVAL_S)
         self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False) if live else None
         self._task: asyncio.Task[None] | None = None
         self._started_at = time.monotonic()
@@ -56,7 +57,7 @@ class Progress:
 
     def stop(self) -> None:
         """Stop showing and leave the terminal as it was."""
-        if self._task:
+        if self._task and not self._task.done():
             self._task.cancel()
         if self._live and self._live.is_started:
             proxy = sys.stderr
@@ -67,7 +68,7 @@ class Progress:
 
     async def _show(self) -> None:
         while True:
-            await asyncio.sleep(_LIVE_INTERVAL_S if self._live else _LOG_INTERVAL_S)
+            await asyncio.sleep(self._interval)
             if self._live:
                 self._live.update(Text(self._line()), refresh=True)
             else:

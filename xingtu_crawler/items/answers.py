@@ -59,7 +59,7 @@ class FailedQuestion:
     sweep: str | None = None
     page: int | None = None
     body: bytes | None = field(default=None, repr=False)
-    """The last body that came, where one came that could not be read."""
+    """The last body that came, where one came that may have been paid for: it goes to quarantine."""
 
     def __str__(self) -> str:
         what = f"page {self.page}" if self.page is not None else f"{self.star_id} ({self.platform})"

@@ -16,6 +16,7 @@ from xingtu_crawler import meta
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.middlewares.exceptions import CrawlClosingError
+from xingtu_crawler.storage.daily_calls import DailyCalls
 
 
 class BudgetMiddleware:
@@ -34,18 +35,29 @@ class BudgetMiddleware:
         """Claim one call of the run and one of the day, or raise `CrawlClosingError`."""
         if meta.ENDPOINT not in request.meta:
             return
-        if not self._session.budget.take():
+        budget = self._session.budget
+        if not budget.take():
             self._session.close("max_calls")
             raise CrawlClosingError("max_calls is reached")
-        daily = self._session.daily_calls
-        try:
-            covered = daily is None or await daily.take(datetime.now(UTC))
-        except StorageError:  # the crawl has been ended for it
-            self._session.budget.give_back()
-            raise CrawlClosingError("MongoDB is gone") from None
-        if not covered:
-            self._session.budget.give_back()
-            self._session.close("daily_calls")
-            raise CrawlClosingError("the daily cap is reached")
+        if (daily := self._session.daily_calls) is not None:
+            try:
+                await self._take(daily)
+            except BaseException:  # refused, or cancelled while it waited
+                budget.give_back()
+                raise
+        request.meta[meta.CALLS] = request.meta.get(meta.CALLS, 0) + 1
         self._stats.inc_value("xingtu/calls")
         self._stats.inc_value(f"xingtu/calls/{request.meta[meta.ENDPOINT]}")
+
+    async def _take(self, daily: DailyCalls) -> None:
+        now = datetime.now(UTC)
+        try:
+            covered = await daily.take(now)
+        except StorageError:  # the crawl has been ended for it
+            raise CrawlClosingError("MongoDB is gone") from None
+        if not covered:
+            self._session.close("daily_calls")
+            raise CrawlClosingError("the daily cap is reached")
+        if self._session.is_over:  # it has waited for MongoDB
+            daily.put_back(now)
+            raise CrawlClosingError("the crawl is closing")

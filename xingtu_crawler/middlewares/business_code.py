@@ -10,7 +10,7 @@ import asyncio
 import logging
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from typing import Self
 
@@ -18,6 +18,7 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
     CannotResolveHostError,
+    DownloadCancelledError,
     DownloadConnectionRefusedError,
     DownloadTimeoutError,
     IgnoreRequest,
@@ -30,6 +31,9 @@ from xingtu_crawler import meta
 from xingtu_crawler.api import codes, envelope
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.codes import Action
+from xingtu_crawler.api.envelope import Envelope
+from xingtu_crawler.api.reachability import Outage
+from xingtu_crawler.api.tokens import Denial
 from xingtu_crawler.exceptions import ApiUnreachableError, MalformedBodyError, TooDeepError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
@@ -37,8 +41,6 @@ from xingtu_crawler.responses import ApiResponse
 
 logger = logging.getLogger(__name__)
 
-_UNREACHABLE_LIMIT = 25
-"""After so many failed connections in a row, with no answer between them, the API is taken to be gone."""
 _NOT_THE_API_LIMIT = 3
 """After so many web pages or unknown paths, and never an answer, it is taken not to be the API at all."""
 _LONG_PAUSE_S = 30.0
@@ -66,7 +68,7 @@ class BusinessCodeMiddleware:
         self._stats = stats
         self._max_attempts = max_attempts
         self._backoff = backoff
-        self._unreachable = 0
+        self._outage = Outage()
         self._strangers = 0
         self._answered = False
         self._paused_until: dict[str, float] = {}
@@ -86,7 +88,7 @@ class BusinessCodeMiddleware:
         """Return the answer, or the request to be sent again; raise `NoAnswerError` where it is over."""
         if meta.ENDPOINT not in request.meta:
             return response
-        self._unreachable = 0
+        self._outage.over()
         try:
             answer = envelope.parse(response.body)
         except TooDeepError as error:
@@ -98,7 +100,6 @@ class BusinessCodeMiddleware:
         rule = codes.rule(answer.code, answer.inner_status)
         outcome = str(answer.code) if rule is not codes.INNER_FAILURE else "inner_failure"
         self._count(request, outcome, billed=rule.billed)
-        trouble = Trouble(rule.meaning, answer.message or rule.meaning, answer.code, answer.request_id)
         if rule.action is Action.SLOW_DOWN:
             return self._slow_down(request, response)
         alias = request.meta.pop(meta.TOKEN_ALIAS, None)  # None: from Scrapy's HTTP cache
@@ -109,28 +110,30 @@ class BusinessCodeMiddleware:
             Action.DRAIN_ACCOUNT,
             Action.SPEND_TOKEN,
         }:
-            return self._with_another_token(request, alias, rule, answer.message)
+            return self._with_another_token(request, alias, rule, answer)
         if alias is not None:
             now = asyncio.get_running_loop().time()
             self._session.pool.succeeded(alias, now=now, sent_at=request.meta[meta.SENT_AT])
-        match rule.action:
-            case Action.USE:
-                return ApiResponse(
-                    response.url,
-                    status=response.status,
-                    headers=response.headers,
-                    body=response.body,
-                    flags=response.flags,
-                    request=request,
-                    envelope=answer,
-                )
-            case Action.EMPTY | Action.REFUSE:
-                raise self._over(request, trouble, terminal=True)
-            case _:
-                return self._again(request, trouble)
+        if rule.action is Action.USE:
+            return ApiResponse(
+                response.url,
+                status=response.status,
+                headers=response.headers,
+                body=response.body,
+                flags=response.flags,
+                request=request,
+                envelope=answer,
+            )
+        terminal = rule.action in {Action.EMPTY, Action.REFUSE}
+        # What may have been paid for is kept as it came, unless it says no more than that there is nothing.
+        kept = response.body if rule.billed is None and not (terminal and answer.data is None) else None
+        trouble = Trouble(rule.meaning, answer.message or rule.meaning, answer.code, answer.request_id, kept)
+        if terminal:
+            raise self._over(request, trouble, terminal=True)
+        return self._again(request, trouble)
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
-        """Send a request again whose attempt ended without an answer."""
+        """Send a request again whose attempt ended without an answer; raise `NoAnswerError` where it is over."""
         if meta.ENDPOINT not in request.meta or isinstance(exception, IgnoreRequest):
             return None
         match exception:
@@ -138,21 +141,28 @@ class BusinessCodeMiddleware:
                 reason = "timeout"
             case ResponseDataLossError():
                 reason = "cut"
+            case DownloadCancelledError():  # longer than DOWNLOAD_MAXSIZE: the next one would be, and cost the same
+                reason = "too_large"
             case DownloadConnectionRefusedError() | CannotResolveHostError():
                 reason = "unreachable"
-                self._unreachable += 1
             case _:
                 reason = "connection_lost"
         self._count(request, reason, billed=False if reason == "unreachable" else None)
         request.meta.pop(meta.TOKEN_ALIAS, None)
-        if self._unreachable >= _UNREACHABLE_LIMIT:
+        trouble = Trouble(reason, str(exception))
+        if reason == "too_large":
+            raise self._over(request, trouble, terminal=True)
+        if reason != "unreachable":
+            self._outage.over()
+            return self._again(request, trouble)
+        if (seconds := self._outage.refused(asyncio.get_running_loop().time())) is not None:
             self._session.give_up(
                 ApiUnreachableError(
-                    f"The API has refused the last {self._unreachable} connections: it is down, or the network is. "
+                    f"The API has refused every connection for {seconds:.0f} s: it is down, or the network is. "
                     "Type the same command again later; nothing is lost."
                 )
             )
-        return self._again(request, Trouble(reason, str(exception)))
+        return self._when_it_is_back(request)
 
     def _without_envelope(self, request: Request, response: Response, error: MalformedBodyError) -> Request:
         status = response.status
@@ -162,7 +172,8 @@ class BusinessCodeMiddleware:
             return self._slow_down(request, response)
         request.meta.pop(meta.TOKEN_ALIAS, None)
         web_page = response.body.lstrip()[:1] == b"<"
-        if not self._answered and (web_page or status == 404):
+        # HTTP 5xx is a gateway's word for an API that is away for a while.
+        if not self._answered and status < 500 and (web_page or status == 404):
             self._strangers += 1
             if self._strangers >= _NOT_THE_API_LIMIT:
                 what = "answers web pages, not JSON" if web_page else "does not know the API's paths"
@@ -188,29 +199,48 @@ class BusinessCodeMiddleware:
                 logger.warning(
                     "The API asks %s to pause for %.0f s (Retry-After): nothing is asked with it", alias, pause
                 )
-            self._session.pool.limited(alias, now=now, sent_at=request.meta[meta.SENT_AT], retry_after=pause)
+            limited = self._session.pool.limited(alias, now=now, sent_at=request.meta[meta.SENT_AT], retry_after=pause)
+            if limited is not None:
+                logger.warning(
+                    "%s has got nothing but 302 (rate limit exceeded) for %.0f s: it is asked ever more slowly",
+                    alias,
+                    limited,
+                )
         return self._resend(request, request.meta.get(meta.ATTEMPTS, 0))
 
-    def _with_another_token(
-        self, request: Request, alias: str, rule: codes.BusinessCode, message: str | None
-    ) -> Request:
-        endpoint = request.meta[meta.ENDPOINT]
-        if self._session.pool.refused(alias, rule.action, endpoint=endpoint, today=datetime.now(UTC)):
-            logger.warning(
-                "%s: code %d, %s (%s) at %s", alias, rule.code, rule.meaning, message or "no message", endpoint
-            )
+    def _with_another_token(self, request: Request, alias: str, rule: codes.BusinessCode, answer: Envelope) -> Request:
+        endpoint, message = request.meta[meta.ENDPOINT], answer.message or "no message"
+        age = timedelta(seconds=asyncio.get_running_loop().time() - request.meta[meta.SENT_AT])
+        if self._session.pool.refused(
+            alias,
+            rule.action,
+            endpoint=endpoint,
+            sent_at=datetime.now(UTC) - age,
+            denial=Denial(message, answer.request_id),
+        ):
+            logger.warning("%s: code %d, %s (%s) at %s", alias, rule.code, rule.meaning, message, endpoint)
             self._stats.inc_value(f"xingtu/tokens/{rule.action}")
         return self._resend(request, request.meta.get(meta.ATTEMPTS, 0))
 
     def _again(self, request: Request, trouble: Trouble) -> Request:
-        if self._session.is_closing:
+        attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
+        if attempts >= self._max_attempts and not self._session.is_over:
+            raise self._over(request, trouble, terminal=False)
+        return self._later(request, attempts, pause=self._backoff.delay(attempts))
+
+    def _when_it_is_back(self, request: Request) -> Request:
+        """Return the request to be sent again; a host that is away says nothing of it: no attempt is used up."""
+        refusals = request.meta.get(meta.REFUSALS, 0) + 1
+        again = self._later(request, request.meta.get(meta.ATTEMPTS, 0), pause=self._backoff.delay(refusals))
+        again.meta[meta.REFUSALS] = refusals
+        return again
+
+    def _later(self, request: Request, attempts: int, *, pause: float) -> Request:
+        if self._session.is_over:
             # Not a failure: the next run asks again.
             raise CrawlClosingError("the crawl is closing")
-        attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
-        if attempts >= self._max_attempts:
-            raise self._over(request, trouble, terminal=False)
         self._stats.inc_value("xingtu/retries")
-        return self._resend(request, attempts, pause=self._backoff.delay(attempts))
+        return self._resend(request, attempts, pause=pause)
 
     @staticmethod
     def _resend(request: Request, attempts: int, pause: float = 0.0) -> Request:
@@ -225,7 +255,7 @@ class BusinessCodeMiddleware:
             reason=trouble.reason,
             message=trouble.message,
             request_id=trouble.request_id,
-            attempts=request.meta.get(meta.ATTEMPTS, 0) + 1,
+            attempts=request.meta.get(meta.CALLS, 0),
             terminal=terminal,
             body=trouble.body,
         )

@@ -156,15 +156,20 @@ class TokenDownloadHandler:
             chunks.append(chunk)
             size += len(chunk)
             if 0 < self._max_size < size:
-                raise DownloadCancelledError(f"the answer is longer than {self._max_size} bytes")
+                raise self._too_large()
         return b"".join(chunks)
+
+    def _too_large(self) -> DownloadCancelledError:
+        return DownloadCancelledError(f"the answer is longer than {self._max_size} bytes")
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:
         if encoding not in {"gzip", "x-gzip"}:
             raise ResponseDataLossError("the answer is in an encoding that was not asked for")
         try:
             return gunzip(body, max_size=self._max_size)
-        except Exception as error:  # noqa: BLE001 - gzip, zlib and struct errors, and the size limit's own
+        except ValueError:  # no other is one
+            raise self._too_large() from None
+        except Exception as error:  # noqa: BLE001 - gzip, zlib and struct errors
             raise ResponseDataLossError(f"the answer cannot be decompressed: {type(error).__name__}") from None
 
 

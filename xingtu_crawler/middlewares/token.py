@@ -30,6 +30,8 @@ class TokenMiddleware:
         self._session = session
         self._waiting: deque[tuple[Request, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._held: set[str] = set()
+        self._held_for_all = False
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -46,26 +48,40 @@ class TokenMiddleware:
             return
         turn = asyncio.get_running_loop().create_future()
         self._waiting.append((request, turn))
-        if self._timer is None:
+        if self._timer is None or not (self._held_for_all or request.meta[meta.ENDPOINT] in self._held):
             self._serve()
         await turn
 
     def _serve(self) -> None:
-        """Let go whoever may go, in order; come back when the next one may."""
+        """Let go whoever may go, in order; come back when the next one may.
+
+        Where a token is denied an endpoint, what only another one may ask does not hold up the rest.
+        """
         loop = asyncio.get_running_loop()
-        self._timer = None
-        while self._waiting:
-            request, turn = self._waiting[0]
-            wait = self._try(request, turn, loop.time())
-            if wait is not None:
-                self._timer = loop.call_later(min(wait.seconds, _LONGEST_SLEEP_S), self._serve)
-                return
-            self._waiting.popleft()
+        if self._timer:
+            self._timer.cancel()
+        self._timer, self._held_for_all = None, False
+        self._held.clear()
+        sleep = _LONGEST_SLEEP_S
+        passed: list[tuple[Request, asyncio.Future[None]]] = []
+        while self._waiting and not self._held_for_all:
+            request, turn = self._waiting.popleft()
+            endpoint = request.meta[meta.ENDPOINT]
+            if endpoint in self._held:
+                passed.append((request, turn))
+            elif wait := self._try(request, turn, loop.time()):
+                passed.append((request, turn))
+                self._held.add(endpoint)
+                self._held_for_all = wait.for_all
+                sleep = min(sleep, wait.seconds)
+        self._waiting.extendleft(reversed(passed))
+        if self._waiting:
+            self._timer = loop.call_later(sleep, self._serve)
 
     def _try(self, request: Request, turn: asyncio.Future[None], now: float) -> Wait | None:
         if turn.done():  # the crawl was cancelled under it
             return None
-        if self._session.is_closing:
+        if self._session.is_over:
             turn.set_exception(CrawlClosingError("the crawl is closing"))
             return None
         if hold := self._session.hold():  # what comes back now could not be stored
@@ -78,14 +94,14 @@ class TokenMiddleware:
                 request.meta[meta.TOKEN_ALIAS] = alias
                 request.meta[meta.SENT_AT] = now
                 turn.set_result(None)
-            case Exhausted(close_reason=None):
+            case Exhausted(close_reason=None, denial=denial):
                 turn.set_exception(
                     NoAnswerError(
                         code=600,
                         reason="permission_denied",
-                        message="no token may use this endpoint",
-                        request_id=None,
-                        attempts=request.meta.get(meta.ATTEMPTS, 0),
+                        message=denial.message if denial else "no token may use this endpoint",
+                        request_id=denial.request_id if denial else None,
+                        attempts=request.meta.get(meta.CALLS, 0),
                         terminal=False,
                     )
                 )

@@ -280,7 +280,7 @@ class AuthorSquareSpider(XingtuSpider):
             search_url(self.base_url, self.query.filters, number),
             callback=self.parse_page,
             errback=self.page_failed,
-            meta={meta.ENDPOINT: SEARCH.name, meta.PAGE: number},
+            meta={meta.ENDPOINT: SEARCH.name},
             priority=1,  # before the details that wait: what comes of it takes longest
             cb_kwargs={"number": number, "again": again},
         )

@@ -55,6 +55,14 @@ class DailyCalls:
             self._claimed -= 1
             return True
 
+    def put_back(self, taken_at: datetime) -> None:
+        """Return one call that was taken and not made."""
+        day = taken_at.astimezone(QUOTA_ZONE).date().isoformat()
+        if self._cap is None:
+            self._made[day] -= 1
+        elif day == self._day:
+            self._claimed += 1
+
     async def count(self) -> None:
         """Add the calls that were made without a cap: now and then, for nobody waits for it.
 

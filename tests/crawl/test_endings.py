@@ -1,0 +1,217 @@
+"""How crawls end that somebody else ends: Scrapy's own limits, one Ctrl-C, two of them; and an API that restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import pty
+import signal
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import web
+from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler import settings
+from xingtu_crawler.sandbox.options import Config
+from xingtu_crawler.sandbox.process import SandboxProcess
+from xingtu_crawler.sandbox.server import Sandbox
+
+Database = AsyncDatabase[dict[str, Any]]
+DETAILS = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
+
+WITNESS = """
+from pathlib import Path
+from scrapy import signals
+
+class Witness:
+    def __init__(self, crawler):
+        self._stats = crawler.stats
+        crawler.signals.connect(self.look, signal=signals.request_scheduled)
+
+    @classmethod
+    def from_crawler(cls, crawler):
+        return cls(crawler)
+
+    def look(self):
+        refused = [n for name, n in self._stats.get_stats().items() if name.endswith("/unreachable")]
+        if sum(refused) >= 100:
+            Path("refused").touch()
+"""
+
+
+async def test_scrapys_own_limits_stop_what_waits_for_its_turn(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "200")
+    # At two calls a second, all places but a few are taken by requests that wait for their turn.
+    done = make_crawler(sandbox)(
+        "author_square", settings={"CLOSESPIDER_PAGECOUNT": 4, "XINGTU_MAX_RATE": 2}, timeout=60
+    )
+    assert done.returncode == 1, done.stderr
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["state"], run["close_reason"]) == ("ended", "closespider_pagecount")
+    assert sandbox.ledger()["calls"] == run["calls"]["total"] <= 5
+    assert await _details(mongo_db) + run["calls"]["by_endpoint"]["search"]["0"] == sandbox.ledger()["answered"]
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "limits"),
+    [
+        (("--fault", "timeout=1"), {"DOWNLOAD_TIMEOUT": 2}),  # no call is ever answered
+        ((), {"XINGTU_MAX_RATE": 0.5}),  # the queue would take minutes
+    ],
+)
+async def test_an_interrupted_crawl_waits_for_what_is_in_flight_and_for_nothing_else(
+    options: tuple[str, ...],
+    limits: dict[str, object],
+    start_sandbox: StartSandbox,
+    make_crawler: MakeCrawler,
+    mongo_db: Database,
+) -> None:
+    assert make_crawler(start_sandbox("--authors", "200"))("author_square", endpoints="none").returncode == 0
+    sandbox = start_sandbox("--authors", "200", *options)
+    process = make_crawler(sandbox).start("authors", missing=1, settings=limits)
+    wait_until(lambda: _begun(sandbox) >= 1 or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=25)  # a hung call takes 2 s; one at a time, 64 of them would take two minutes
+    assert process.returncode == 1
+    run = await mongo_db.runs.find_one(sort=[("started_at", -1)])
+    assert run is not None
+    assert (run["state"], run["close_reason"]) == ("ended", "shutdown")
+    assert run["calls"]["total"] <= 64
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    sandbox = start_sandbox("--authors", "100", "--latency", "50")
+    crawler = make_crawler(sandbox)
+    process = crawler.start("author_square")
+    wait_until(lambda: sandbox.ledger()["answered"] >= 100 or process.poll() is not None)
+    sandbox.control(latency=60_000)
+    ended: list[int] = []
+
+    def all_hang() -> bool:
+        ended.append(sandbox.ledger()["calls"])
+        return len(ended) > 10 and ended[-1] == ended[-10]
+
+    wait_until(all_hang)
+    _interrupt_twice(process, crawler.cwd / "crawl.log")
+    assert process.wait(timeout=15) == 1
+    # What is stored is whole, and the same command does the rest.
+    for collection in DETAILS:
+        assert await mongo_db[collection].count_documents({"crawl.content_hash": {"$exists": False}}) == 0
+    sandbox.control(latency=0)
+    done = crawler("author_square")
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.authors.count_documents({}) == 100
+    assert await _details(mongo_db) == 400
+    assert sandbox.ledger()["answered_twice"] <= 64
+    assert await mongo_db.sweeps.count_documents({}) == 1
+
+
+async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler
+) -> None:
+    sandbox = start_sandbox("--authors", "100", "--latency", "60000")
+    crawler = make_crawler(sandbox)
+    master, slave = pty.openpty()
+    with (crawler.cwd / "output.txt").open("w") as output:
+        process = subprocess.Popen(
+            crawler.words("author_square"),
+            cwd=crawler.cwd,
+            env=crawler.env(TERM="xterm", COLUMNS="200"),
+            stdout=output,
+            stderr=slave,
+            start_new_session=True,
+        )
+    os.close(slave)
+    os.set_blocking(master, False)
+    shown = bytearray()
+
+    def has_shown(text: bytes) -> bool:
+        try:
+            while more := os.read(master, 65_536):
+                shown.extend(more)
+        except OSError:  # nothing more for now, or for ever
+            pass
+        return text in shown
+
+    wait_until(lambda: has_shown(b"0 authors, 0 writes") or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: has_shown(b"shutting down gracefully") or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+    process.wait(timeout=15)
+    wait_until(lambda: has_shown(b"\x1b[?25l"))
+    assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
+    os.close(master)
+
+
+class Restarting:
+    """The sandbox in this process; its port can be closed and opened again."""
+
+    def __init__(self, authors: int) -> None:
+        self._sandbox = Sandbox(Config(authors=authors))
+        self.ledger = self._sandbox.ledger
+        self.port = 0
+
+    async def up(self) -> None:
+        self._handler = web.Server(self._sandbox.handle, access_log=None, handler_cancellation=True)
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(self._handler, "127.0.0.1", self.port, reuse_address=True)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    async def down(self) -> None:
+        self._server.close()
+        await self._handler.shutdown(0.1)
+
+
+async def test_a_restart_of_the_api_costs_nothing(mongo_uri: str, mongo_db: Database, tmp_path: Path) -> None:
+    api = Restarting(200)
+    await api.up()
+    crawler = Crawler(f"http://127.0.0.1:{api.port}", mongo_uri, mongo_db.name, tmp_path)
+    (tmp_path / "witness.py").write_text(WITNESS, encoding="utf-8")
+    extensions = json.dumps({**settings.EXTENSIONS, "witness.Witness": 900})
+    process = crawler.start("author_square", settings={"EXTENSIONS": extensions, "XINGTU_MAX_ATTEMPTS": 4})
+
+    async def until(holds: Callable[[], bool]) -> None:
+        await asyncio.to_thread(wait_until, lambda: holds() or process.poll() is not None)
+
+    await until(lambda: api.ledger.summary()["answered"] >= 100)
+    await api.down()
+    await until((tmp_path / "refused").exists)
+    await api.up()
+    assert await asyncio.to_thread(process.wait, 60) == 0, (tmp_path / "crawl.log").read_text()
+    await api.down()
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["close_reason"] == "finished"
+    refused = sum(outcomes.get("unreachable", 0) for outcomes in run["calls"]["by_endpoint"].values())
+    assert refused >= 100
+    assert await mongo_db.failures.count_documents({}) == 0
+    assert await _details(mongo_db) == 800
+    assert api.ledger.summary()["answered_twice"] <= 64  # answers that were on their way
+
+
+def _interrupt_twice(process: subprocess.Popen[str], log: Path) -> None:
+    process.send_signal(signal.SIGINT)
+    wait_until(lambda: b"shutting down gracefully" in log.read_bytes() or process.poll() is not None)
+    process.send_signal(signal.SIGINT)
+
+
+def _begun(sandbox: SandboxProcess) -> int:
+    ledger = sandbox.ledger()
+    return int(ledger["calls"]) + int(ledger["max_in_flight"])
+
+
+async def _details(mongo_db: Database) -> int:
+    return sum([await mongo_db[name].count_documents({}) for name in DETAILS])

@@ -1,0 +1,108 @@
+"""Progress: a live line on a terminal, which is left as it was found; a plain line now and then elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+import os
+import pty
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
+
+import pytest
+from harness import wait_until
+from scrapy import signals
+from scrapy.crawler import Crawler
+from scrapy.utils.test import get_crawler
+
+from xingtu_crawler.extensions.progress import Progress
+
+HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
+"""What a terminal is told to hide and to show its cursor."""
+
+
+class Terminal:
+    """A pseudo terminal; `shown` is everything that was written to it so far."""
+
+    def __init__(self) -> None:
+        self._master, slave = pty.openpty()
+        os.set_blocking(self._master, False)
+        self.stream: TextIO = os.fdopen(slave, "w", encoding="utf-8", buffering=1)
+        self._shown = b""
+
+    def shown(self) -> bytes:
+        while True:
+            try:
+                self._shown += os.read(self._master, 65_536)
+            except BlockingIOError:
+                return self._shown
+
+    @contextmanager
+    def in_use(self, monkeypatch: pytest.MonkeyPatch) -> Iterator[logging.StreamHandler[TextIO]]:
+        """Be standard error, with the log on it; yields the log's handler."""
+        monkeypatch.setenv("TERM", "xterm")
+        monkeypatch.setenv("COLUMNS", "100")
+        monkeypatch.setattr(sys, "stderr", self.stream)
+        with logging_to(self.stream) as handler:
+            yield handler
+        monkeypatch.undo()
+        self.stream.close()
+        os.close(self._master)
+
+
+@contextmanager
+def logging_to(stream: TextIO) -> Iterator[logging.StreamHandler[TextIO]]:
+    handler = logging.StreamHandler(stream)
+    logging.root.addHandler(handler)
+    level = logging.root.level
+    logging.root.setLevel(logging.INFO)
+    try:
+        yield handler
+    finally:
+        logging.root.removeHandler(handler)
+        logging.root.setLevel(level)
+
+
+def crawler_with_calls() -> Crawler:
+    crawler = get_crawler()
+    crawler.stats.set_value("xingtu/calls", 7)
+    crawler.stats.set_value("xingtu/authors", 3)
+    return crawler
+
+
+async def until_shown(terminal: Terminal, text: bytes) -> None:
+    await asyncio.to_thread(wait_until, lambda: text in terminal.shown(), timeout=10)
+
+
+async def test_a_terminal_has_a_live_line_and_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    crawler, terminal = crawler_with_calls(), Terminal()
+    with terminal.in_use(monkeypatch) as handler:
+        progress = Progress.from_crawler(crawler)
+        crawler.signals.send_catch_log(signals.engine_started)
+        assert handler.stream is sys.stderr is not terminal.stream  # what is logged goes above the line
+        await until_shown(terminal, b"3 authors, 0 writes, 7 calls")
+        logging.getLogger("some").info("a message")
+        await until_shown(terminal, b"a message")
+        assert HIDE in terminal.shown()
+
+        await crawler.signals.send_catch_log_async(signals.spider_closed)
+        assert handler.stream is sys.stderr is terminal.stream
+        assert terminal.shown().rfind(SHOW) > terminal.shown().rfind(HIDE)
+        progress.stop()  # a second time: after a second Ctrl-C it is the command that stops it
+        assert sys.stderr is terminal.stream
+
+
+async def test_where_there_is_no_terminal_a_plain_line_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+    piped = io.StringIO()
+    monkeypatch.setattr(sys, "stderr", piped)
+    progress = Progress(crawler_with_calls(), live=False, interval=0.01)
+    with logging_to(piped):
+        progress.start()
+        await asyncio.to_thread(wait_until, lambda: piped.getvalue().count("\n") >= 2, timeout=10)
+        progress.stop()
+    for line in piped.getvalue().splitlines():
+        assert "3 authors, 0 writes, 7 calls" in line
+        assert "\x1b" not in line

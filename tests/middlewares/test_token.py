@@ -1,0 +1,117 @@
+"""Waiting for a token: in order, and nobody behind somebody who waits for another token."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from middlewares.sessions import Session
+from scrapy import Request
+
+from xingtu_crawler import meta
+from xingtu_crawler.api.codes import Action
+from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, Wait
+from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.middlewares.token import TokenMiddleware
+
+HOUR = 3600.0
+
+
+def question(endpoint: str, **known: object) -> Request:
+    return Request("https://api.example.com", meta={meta.ENDPOINT: endpoint, **known})
+
+
+def middleware_of(session: Session) -> TokenMiddleware:
+    stand_in: Any = session
+    return TokenMiddleware(stand_in)
+
+
+def deny(session: Session, secret: str, endpoint: str, denial: Denial | None = None) -> None:
+    alias, now = session.alias(secret), datetime.now(UTC)
+    session.pool.refused(alias, Action.DENY_ENDPOINT, endpoint=endpoint, sent_at=now, denial=denial)
+
+
+def pause(session: Session, secret: str) -> None:
+    now = asyncio.get_running_loop().time()
+    session.pool.limited(session.alias(secret), now=now, sent_at=now, retry_after=HOUR)
+
+
+async def served(middleware: TokenMiddleware, request: Request) -> str:
+    async with asyncio.timeout(10):
+        await middleware.process_request(request)
+    return str(request.meta[meta.TOKEN_ALIAS])
+
+
+async def waiting(middleware: TokenMiddleware, request: Request) -> asyncio.Task[None]:
+    """Return the task of a request that has come and not been served."""
+    task = asyncio.ensure_future(middleware.process_request(request))
+    await asyncio.sleep(0)
+    assert not task.done()
+    return task
+
+
+@pytest.fixture
+def session() -> Session:
+    """Two tokens; the search is denied to the one, and the other is to be left alone for an hour."""
+    return Session(TokenPool.from_text("one,two"))
+
+
+async def test_nobody_waits_behind_a_question_that_only_another_token_may_ask(session: Session) -> None:
+    deny(session, "one", "search")
+    pause(session, "two")
+    middleware = middleware_of(session)
+    held = await waiting(middleware, question("search"))
+    also_held = await waiting(middleware, question("search"))
+    for endpoint in ("base_info", "rec_videos", "base_info", "base_info"):
+        assert await served(middleware, question(endpoint)) == session.alias("one")
+    assert not held.done()
+
+    session.is_over = True  # what is held back notices, whichever endpoint it waits for
+    results = await asyncio.wait_for(asyncio.gather(held, also_held, return_exceptions=True), 10)
+    assert [type(result) for result in results] == [CrawlClosingError, CrawlClosingError]
+
+
+async def test_what_waits_for_any_token_is_served_in_order(session: Session) -> None:
+    for token in session.pool:
+        token.pace.max_rate = token.pace.rate = 50.0
+    middleware = middleware_of(session)
+    order: list[int] = []
+
+    async def ask(number: int) -> None:
+        await middleware.process_request(question(("search", "base_info")[number % 2]))
+        order.append(number)
+
+    await asyncio.wait_for(asyncio.gather(*map(ask, range(12))), 10)
+    assert order == list(range(12))
+
+
+async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pause(session, "one")
+    pause(session, "two")
+    leases: list[str] = []
+    lease = session.pool.lease
+
+    def noted(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted:
+        leases.append(endpoint)
+        return lease(endpoint, now=now, today=today)
+
+    monkeypatch.setattr(session.pool, "lease", noted)
+    middleware = middleware_of(session)
+    tasks = [await waiting(middleware, question(endpoint)) for endpoint in ("search", "base_info", "rec_videos")]
+    assert leases == ["search"]
+    session.is_over = True
+    await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
+
+
+async def test_a_question_that_no_token_may_ask_says_what_the_api_said(session: Session) -> None:
+    for secret in ("one", "two"):
+        deny(session, secret, "search", Denial(f"not for {secret}", f"id of {secret}"))
+    with pytest.raises(NoAnswerError) as caught:
+        await middleware_of(session).process_request(question("search", **{meta.CALLS: 3}))
+    error = caught.value
+    assert (error.code, error.message, error.request_id, error.attempts) == (600, "not for two", "id of two", 3)
+    assert session.closed == []
