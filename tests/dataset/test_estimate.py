@@ -63,13 +63,13 @@ limit = st.none() | st.integers(1, 700)
 )
 def test_paging_is_foreseen_to_the_page(total: int, done: int, max_pages: int | None, max_authors: int | None) -> None:
     limits = SquareLimits(max_pages, max_authors, 4)
-    place = Place(next_page=done + 1, pages_read=done, holes=0, known=min(total, done * 20, 10_000))
+    place = Place(next_page=done + 1, holes=0, known=min(total, done * 20, 10_000))
     assert tuple(place.ahead(total, limits)) == walk(total, done, limits)
 
 
 def test_pages_that_were_left_out_are_read_too() -> None:
-    assert tuple(Place(None, 3, holes=2, known=60).ahead(100, NO_LIMITS)) == (2, 100)
-    assert tuple(Place(4, 2, holes=1, known=40).ahead(100, NO_LIMITS)) == (3, 100)
+    assert tuple(Place(None, holes=2, known=60).ahead(100, NO_LIMITS)) == (2, 100)
+    assert tuple(Place(4, holes=1, known=40).ahead(100, NO_LIMITS)) == (3, 100)
 
 
 @given(calls=st.integers(0, 5000), left=st.integers(0, 500), cap=st.integers(1, 500))
@@ -122,6 +122,8 @@ async def add_sweep(
             "query_key": "key",
             "state": state,
             "started_at": datetime(2026, 3, day, tzinfo=UTC),
+            "finished_at": None,
+            "stop_reason": None,
             "next_page": next_page,
             "pages_read": pages,
             "holes": [],

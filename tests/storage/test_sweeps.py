@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.patience import Patience
-from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, Sweeps
+from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, OpenSweep, Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -38,13 +39,17 @@ async def start(sweeps: Sweeps, sweep: str = "q-1", query_key: str = "q", starte
     await sweeps.start(sweep, query_key=query_key, filters=filters, run_id="run-1", started_at=started_at)
 
 
-async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", **changes: Any) -> None:
-    await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW)
+async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", *, stop: Stop | None = None, **changes: Any) -> None:
+    await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW, stop=stop)
+
+
+async def open_sweep(sweeps: Sweeps, query_key: str = "q", **limits: int | None) -> OpenSweep | None:
+    return await sweeps.find_open(query_key, newer_than=NOW - timedelta(days=1), limits=limits)
 
 
 async def goes_on(sweeps: Sweeps) -> tuple[str, int | None, tuple[int, ...], int | None]:
     """Return with what the query `q` goes on: sweep, next page, holes, total count."""
-    found = await sweeps.find_open("q")
+    found = await open_sweep(sweeps)
     assert found is not None
     return found.sweep, found.next_page, found.holes, found.total_count
 
@@ -66,6 +71,7 @@ async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -
         "started_at": NOW,
         "finished_at": None,
         "stop_reason": None,
+        "limits": None,
         "next_page": 1,
         "pages_read": 0,
         "pages": {},
@@ -73,6 +79,7 @@ async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -
         "authors": 0,
         "total_count": None,
         "capped": None,
+        "fewer": None,
     }
     assert await goes_on(sweeps) == ("q-1", 1, (), None)
 
@@ -149,8 +156,7 @@ async def test_a_hole_is_remembered_until_it_is_filled(sweeps: Sweeps, mongo_db:
 
 async def test_when_every_page_was_asked_there_is_none_to_go_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
-    await read(sweeps, 1)
-    await sweeps.pages_done("q-1", "no_more_pages")
+    await read(sweeps, 1, stop=Stop("no_more_pages"))
     assert await goes_on(sweeps) == ("q-1", None, (), 60)
     assert (await document(mongo_db))["stop_reason"] == "no_more_pages"
 
@@ -161,8 +167,7 @@ async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(swe
     await read(sweeps, 1)
     await sweeps.page_missed("q-1", 2)
     await sweeps.page_missed("q-1", 3)
-    await read(sweeps, 4)
-    await sweeps.pages_done("q-1", "no_more_pages")
+    await read(sweeps, 4, stop=Stop("no_more_pages"))
     await read(sweeps, 2)
     await sweeps.page_missed("q-1", 3)
     assert await goes_on(sweeps) == ("q-1", None, (3,), 60)
@@ -170,23 +175,28 @@ async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(swe
 
 async def test_a_finished_sweep_is_not_gone_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
-    await sweeps.pages_done("q-1", "empty_page")
-    await sweeps.finish("q-1", authors=12, finished_at=NOW)
-    assert await sweeps.find_open("q") is None
+    await sweeps.finish("q-1", stop=Stop("empty_page"), authors=12, fewer=3, finished_at=NOW)
+    assert await open_sweep(sweeps) is None
     found = await document(mongo_db)
-    assert (found["state"], found["authors"], found["finished_at"]) == ("finished", 12, NOW)
+    assert (found["state"], found["stop_reason"], found["authors"], found["fewer"], found["finished_at"]) == (
+        "finished",
+        "empty_page",
+        12,
+        3,
+        NOW,
+    )
 
 
 async def test_only_the_newest_sweep_of_a_query_counts(sweeps: Sweeps) -> None:
     await start(sweeps, "q-old", started_at=NOW - timedelta(hours=2))
     await start(sweeps, "q-new", started_at=NOW)
     await start(sweeps, "other-1", query_key="other", started_at=NOW + timedelta(hours=1))
-    found = await sweeps.find_open("q")
+    found = await open_sweep(sweeps)
     assert found is not None
     assert found.sweep == "q-new"
-    await sweeps.finish("q-new", authors=0, finished_at=NOW)
-    assert await sweeps.find_open("q") is None
-    assert await sweeps.find_open("unknown") is None
+    await sweeps.finish("q-new", stop=Stop("empty_page"), authors=0, fewer=None, finished_at=NOW)
+    assert await open_sweep(sweeps) is None
+    assert await open_sweep(sweeps, "unknown") is None
 
 
 async def test_how_many_there_were_the_last_time_is_found(sweeps: Sweeps) -> None:

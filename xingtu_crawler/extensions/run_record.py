@@ -127,6 +127,7 @@ class RunRecord:
         spider.worklist = store.worklist
         spider.run_id = self.run_id
         spider.run_started_at = self.started_at
+        spider.is_closing = lambda: session.is_closing
         self._heartbeat = asyncio.create_task(self._beat(store))
 
     async def keep(self, answer: Answer, storing: Awaitable[object]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -23,7 +23,8 @@ class AuthorsSpider(XingtuSpider):
         """Read which authors and which details."""
         self.arguments = parse_authors(arguments)
         self.details = self.arguments.details
-        self._limited_to: set[str] = set()
+        self._asked: set[str] = set()
+        """The authors within `max_authors`; empty where there is no such limit."""
 
     @needs_storage
     async def start(self) -> AsyncIterator[Any]:
@@ -37,44 +38,56 @@ class AuthorsSpider(XingtuSpider):
         return LONG_AGO if self.arguments.missing else super().newer_than
 
     async def claims(self) -> AsyncIterator[list[Question]]:
-        """Yield, batch by batch, the questions to be asked."""
+        """Yield, batch by batch, the questions to be asked; now and then an empty batch while it looks for them."""
         asked = self.arguments
         platforms, endpoints = self.details.platforms, self.details.endpoints
-        if asked.missing:
-            async for star_ids in self.worklist.missing(platforms, endpoints):
-                for batch in self._batches(star_ids):
-                    yield await self.claim(batch)
-        elif asked.failed:
+        if asked.failed:
             async for questions in self.worklist.failed(platforms, endpoints, terminal=self.details.terminal):
                 yield await self._claim_questions(questions)
         elif asked.stale is not None:
             older_than = self.run_started_at - asked.stale
             async for questions in self.worklist.stale(platforms, endpoints, older_than=older_than):
                 yield await self._claim_questions(questions)
+        elif asked.missing:
+            async for star_ids in self.worklist.missing(platforms, endpoints):
+                for at in range(0, max(1, len(star_ids)), BATCH):
+                    yield self._within_limit(await self.claim(star_ids[at : at + BATCH]))
+                    if self.close_reason:
+                        return
         else:
-            named = read_star_ids(asked.star_ids_file) if asked.star_ids_file else asked.star_ids or ()
-            for batch in self._batches(named):
-                yield await self.claim(batch)
-
-    def _batches(self, star_ids: Iterable[str]) -> Iterable[list[str]]:
-        ids = iter(star_ids)
-        while batch := [star_id for star_id in islice(ids, BATCH) if self._within_limit(star_id)]:
-            self.tally("authors", len(batch))
-            yield batch
+            ids = iter(read_star_ids(asked.star_ids_file) if asked.star_ids_file else asked.star_ids or ())
+            while batch := list(islice(ids, BATCH)):
+                yield self._within_limit(await self.claim(batch))
+                if self.close_reason:
+                    return
 
     async def _claim_questions(self, questions: list[Question]) -> list[Question]:
-        wanted = [question for question in questions if self._within_limit(question.star_id)]
-        claimed = await self.ledger.claim(wanted, newer_than=self.newer_than, terminal=self.details.terminal)
-        self.tally("authors", len({question.star_id for question in claimed}))
-        return claimed
+        return self._within_limit(
+            await self.ledger.claim(
+                questions,
+                newer_than=self.newer_than,
+                terminal=self.details.terminal,
+                failed_before=self.run_started_at,
+            )
+        )
 
-    def _within_limit(self, star_id: str) -> bool:
-        """Whether the details of this author are asked; what is remembered is never more than `max_authors`."""
+    def _within_limit(self, claimed: list[Question]) -> list[Question]:
+        """Return the questions about the first `max_authors` of those who lack anything; the others are given back.
+
+        Who lacks nothing does not count: else the same ones would use up the limit every time.
+        """
         limit = self.details.max_authors
-        if limit is None or star_id in self._limited_to:
-            return True
-        if len(self._limited_to) < limit:
-            self._limited_to.add(star_id)
-            return True
-        self.close_reason = "max_authors"
-        return False
+        if limit is None:
+            self.tally("authors", len({question.star_id for question in claimed}))
+            return claimed
+        before, within = len(self._asked), []
+        for question in claimed:
+            if question.star_id in self._asked or len(self._asked) < limit:
+                self._asked.add(question.star_id)
+                within.append(question)
+            else:
+                self.ledger.release(question.endpoint, question.star_id, question.platform)
+        self.tally("authors", len(self._asked) - before)
+        if len(self._asked) >= limit:
+            self.close_reason = "max_authors"
+        return within

@@ -30,6 +30,24 @@ class Question:
     had_failed: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which failures end a question; see `Ledger.claim`."""
+
+    newer_than: datetime
+    terminal: bool
+    failed_before: datetime | None
+
+    def settles(self, failure: dict[str, Any]) -> bool:
+        if self.failed_before is not None and failure["failed_at"] >= self.failed_before:
+            return True
+        if self.terminal:
+            return False
+        if failure["reason"] == "quarantined":
+            return bool(failure["failed_at"] >= self.newer_than)
+        return bool(failure["terminal"])
+
+
 class Ledger:
     """Says which details are to be asked, and for which of them somebody is already asking."""
 
@@ -46,6 +64,7 @@ class Ledger:
         *,
         newer_than: datetime,
         terminal: bool = False,
+        failed_before: datetime | None = None,
     ) -> list[Question]:
         """Return the questions without an answer newer than `newer_than` (UTC), and claim them.
 
@@ -53,21 +72,35 @@ class Ledger:
         """
         asked = [(endpoint, platform) for platform in platforms for endpoint in endpoints]
         questions = [Question(endpoint, star_id, platform) for star_id in star_ids for endpoint, platform in asked]
-        return await self._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=False)
+        rule = _Rule(newer_than, terminal, failed_before)
+        return await self._claim(questions, rule, fresh_too=False)
+
+    async def lacks(
+        self, star_ids: Sequence[str], platforms: Iterable[str], endpoints: Iterable[str], *, newer_than: datetime
+    ) -> bool:
+        """Return whether `claim_missing` would find anything to be asked; nothing is claimed."""
+        claimed = await self.claim_missing(star_ids, platforms, endpoints, newer_than=newer_than)
+        for question in claimed:
+            self.release(question.endpoint, question.star_id, question.platform)
+        return bool(claimed)
 
     async def claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool = False
+        self,
+        questions: Sequence[Question],
+        *,
+        newer_than: datetime,
+        terminal: bool = False,
+        failed_before: datetime | None = None,
     ) -> list[Question]:
         """Return those of these questions that are to be asked, and claim them until `release`.
 
-        Left out: what somebody is asking already; what ended in quarantine since `newer_than`; and, but for
-        `terminal`, what has once been answered with "there is nothing to be had".
+        Left out: what somebody is asking already; what ended in quarantine since `newer_than`; what has failed, in
+        whatever way, since `failed_before`; and, but for `terminal`, what has once been answered with "there is
+        nothing to be had".
         """
-        return await self._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=True)
+        return await self._claim(questions, _Rule(newer_than, terminal, failed_before), fresh_too=True)
 
-    async def _claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool, fresh_too: bool
-    ) -> list[Question]:
+    async def _claim(self, questions: Sequence[Question], rule: _Rule, *, fresh_too: bool) -> list[Question]:
         # Claimed before anything is read: else an answer that is stored and released between the reading and
         # the claim would be asked for, and paid for, once more.
         reserved: dict[str, Question] = {}
@@ -80,11 +113,11 @@ class Ledger:
             return []
         claimed: dict[str, Question] = {}
         try:
-            fresh = set() if fresh_too else await self._fresh(reserved.values(), newer_than)
+            fresh = set() if fresh_too else await self._fresh(reserved.values(), rule.newer_than)
             failed = await self._failed(list(reserved))
             for key, question in reserved.items():
                 failure = failed.get(key)
-                if key not in fresh and (failure is None or terminal or not _is_settled(failure, newer_than)):
+                if key not in fresh and (failure is None or not rule.settles(failure)):
                     claimed[key] = replace(question, had_failed=failure is not None)
         finally:
             self._open -= reserved.keys() - claimed.keys()
@@ -126,10 +159,8 @@ class Ledger:
 class Preview(Ledger):
     """Says what would be asked, and claims nothing: for a plan."""
 
-    async def _claim(
-        self, questions: Sequence[Question], *, newer_than: datetime, terminal: bool, fresh_too: bool
-    ) -> list[Question]:
-        claimed = await super()._claim(questions, newer_than=newer_than, terminal=terminal, fresh_too=fresh_too)
+    async def _claim(self, questions: Sequence[Question], rule: _Rule, *, fresh_too: bool) -> list[Question]:
+        claimed = await super()._claim(questions, rule, fresh_too=fresh_too)
         for question in claimed:
             self.release(question.endpoint, question.star_id, question.platform)
         return claimed
@@ -137,9 +168,3 @@ class Preview(Ledger):
 
 def _key(question: Question) -> str:
     return failure_id(question.endpoint, question.star_id, question.platform)
-
-
-def _is_settled(failure: dict[str, Any], newer_than: datetime) -> bool:
-    if failure["reason"] == "quarantined":
-        return bool(failure["failed_at"] >= newer_than)
-    return bool(failure["terminal"])
