@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from harness import Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.sandbox.process import SandboxProcess
+from xingtu_crawler.spiders.author_square import MOST_OPEN
 
 Database = AsyncDatabase[dict[str, Any]]
 QUERIES = "# both halves of the sandbox\ngender=FEMALE\n\ngender=MALE  # the other\n"
@@ -97,7 +99,7 @@ async def test_many_queries_are_under_way_a_few_at_a_time(
     done = crawler("author_square", queries_file="many.txt", endpoints="none", max_pages=1)
     assert done.returncode == 0, done.stderr
     assert await mongo_db.sweeps.count_documents({"state": "finished"}) == 12
-    assert sandbox.ledger()["max_in_flight"] == 8
+    assert 2 < sandbox.ledger()["max_in_flight"] <= MOST_OPEN
 
 
 async def test_one_query_that_is_incomplete_keeps_all_open(
@@ -119,8 +121,6 @@ async def test_one_query_that_is_incomplete_keeps_all_open(
 async def test_queries_are_planned_with_one_page_each(
     sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database
 ) -> None:
-    import json
-
     words = ("plan", "author_square", "--json", "-a", "queries_file=queries.txt", "-a", "endpoints=base_info")
     for made in (2, 0):
         done = crawler.scrapy(*words)
@@ -142,7 +142,7 @@ async def test_queries_are_planned_with_one_page_each(
         ("keyword=美食\nsort=FANS\n", "line 2: sort= contradicts the one that was typed with -a."),
         ("gender=FEMALE\n# x\ngender=女性\n", "line 3: this is the query of line 1."),
         ("keyword='美食\n", "line 1: a quotation mark or a backslash stands alone."),
-        ("美食\n", "line 1: '美食' is no filter: write NAME=VALUE, and quote a value with spaces."),
+        ("美食\n", "line 1: 美食 is no filter: write NAME=VALUE, and quote a value with spaces."),
         ("# nothing\n\n", "holds no query: write one per line, as in keyword=美食."),
     ],
 )
@@ -153,6 +153,6 @@ def test_a_wrong_line_is_named_before_any_call(
     done = crawler("author_square", queries_file="wrong.txt", sort="DEFAULT")
     assert done.returncode == 2
     assert len(done.error_lines) == 1
-    assert done.error_lines[0].startswith("error: 'wrong.txt'")
-    assert done.error_lines[0].endswith(said) or said in done.error_lines[0]
+    assert done.error_lines[0].startswith("error: wrong.txt")
+    assert said in done.error_lines[0]
     assert sandbox.ledger()["calls"] == 0

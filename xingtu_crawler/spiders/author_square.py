@@ -174,7 +174,7 @@ class AuthorSquareSpider(XingtuSpider):
                 question.code,
                 question.message,
             )
-        else:
+        elif lost.stop is None or not lost.settled:  # else it is the end, and told as that
             what = "it is missing" if again else lost.stop.reason if lost.stop else "going on with the next one"
             self.logger.warning("Page %d could not be had (%s): %s", number, question.reason, what)
         yield question
