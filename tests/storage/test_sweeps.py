@@ -250,3 +250,86 @@ async def test_what_a_page_says_does_not_replace_what_is_known_of_it(sweeps: Swe
     found = SearchPage(1, 20, True, 60, [{}], {"fetched_at": "yesterday", "request_id": 7})
     await sweeps.page_read("q-1", 1, found, request_id="r-1", fetched_at=NOW)
     assert (await document(mongo_db))["pages"]["1"] == {"fetched_at": NOW, "request_id": "r-1", "authors": 1}
+
+
+async def test_a_page_and_the_end_of_paging_are_one_write(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await read(sweeps, 2, stop=Stop("max_pages", 3))
+    found = await document(mongo_db)
+    assert (found["next_page"], found["stop_reason"], sorted(found["pages"])) == (3, "max_pages", ["1", "2"])
+    await sweeps.go_on("q-1")
+    await sweeps.page_missed("q-1", 3, hole=False, stop=Stop("empty_page"))
+    found = await document(mongo_db)
+    assert (found["next_page"], found["stop_reason"], found["holes"]) == (None, "empty_page", [])
+
+
+async def test_where_the_search_is_down_paging_goes_on_at_the_first_page_that_was_not_had(
+    sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await start(sweeps)
+    await sweeps.page_missed("q-1", 1)
+    await read(sweeps, 2)
+    for number in (3, 4):
+        await sweeps.page_missed("q-1", number)
+    await sweeps.page_missed("q-1", 5, stop=Stop("pages_unreadable", 3))
+    assert await goes_on(sweeps) == ("q-1", 3, (1,), 60)
+    # A hole that is filled after that changes nothing of it.
+    await read(sweeps, 1)
+    assert await goes_on(sweeps) == ("q-1", 3, (), 60)
+    assert (await document(mongo_db))["stop_reason"] == "pages_unreadable"
+
+
+async def test_a_page_that_is_there_is_not_missed(sweeps: Sweeps) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.page_missed("q-1", 1)
+    assert await goes_on(sweeps) == ("q-1", 2, (), 60)
+
+
+async def finish(sweeps: Sweeps, *, complete: bool = True, **limits: int | None) -> None:
+    stop = Stop("max_pages", 3) if limits else Stop("no_more_pages")
+    await sweeps.finish(
+        "q-1", stop=stop, authors=40, fewer=None, finished_at=NOW, complete=complete, limits=limits or None
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "typed", "goes_on"),
+    [
+        (0, {"max_pages": 3, "max_authors": None}, True),
+        (0, {"max_pages": None, "max_authors": None}, True),
+        (0, {"max_pages": None, "max_authors": 10}, True),
+        (0, {"max_pages": 2, "max_authors": None}, False),
+        (0, {"max_pages": 1, "max_authors": 10}, False),
+        (2, {"max_pages": 3, "max_authors": None}, False),
+    ],
+)
+async def test_a_larger_limit_goes_on_within_max_age(
+    sweeps: Sweeps, age: int, typed: dict[str, int | None], goes_on: bool
+) -> None:
+    await start(sweeps, started_at=NOW - timedelta(days=age))
+    await read(sweeps, 1)
+    await read(sweeps, 2, stop=Stop("max_pages", 3))
+    await finish(sweeps, max_pages=2, max_authors=None)
+    found = await open_sweep(sweeps, **typed)
+    assert (found is not None) == goes_on
+    assert found is None or (found.next_page, found.stop_reason) == (3, "max_pages")
+
+
+async def test_what_was_interrupted_goes_on_at_any_age_and_what_failed_within_max_age(sweeps: Sweeps) -> None:
+    await start(sweeps, started_at=NOW - timedelta(days=30))
+    assert await open_sweep(sweeps) is not None
+    await finish(sweeps, complete=False)
+    assert await open_sweep(sweeps) is None
+    assert await sweeps.find_open("q", newer_than=NOW - timedelta(days=31)) is not None
+
+
+async def test_failures_of_pages_go_with_their_sweep(sweeps: Sweeps, mongo_db: Database) -> None:
+    keys = ["search:q-1:3", "search:q-1:4", "search:q-10:3", "search:qq-1:3", "base_info:q-1:3"]
+    await start(sweeps)
+    await mongo_db.failures.insert_many({"_id": key, "terminal": key.endswith("4")} for key in keys)
+    await finish(sweeps)
+    assert {each["_id"] async for each in mongo_db.failures.find()} == set(keys[1:])
+    await start(sweeps, "q-2")
+    assert {each["_id"] async for each in mongo_db.failures.find()} == {"search:qq-1:3", "base_info:q-1:3"}
