@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
 from harness import Crawler, Finished
 from pymongo.asynchronous.database import AsyncDatabase
-from scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
 
 Database = AsyncDatabase[dict[str, Any]]
 Crawl = Callable[..., Any]

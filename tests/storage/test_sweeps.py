@@ -43,7 +43,9 @@ async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", *, stop: Stop | 
     await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW, stop=stop)
 
 
-async def open_sweep(sweeps: Sweeps, query_key: str = "q", **limits: int | None) -> OpenSweep | None:
+async def open_sweep(
+    sweeps: Sweeps, query_key: str = "q", limits: dict[str, int | None] | None = None
+) -> OpenSweep | None:
     return await sweeps.find_open(query_key, newer_than=NOW - timedelta(days=1), limits=limits)
 
 
@@ -312,7 +314,7 @@ async def test_a_larger_limit_goes_on_within_max_age(
     await read(sweeps, 1)
     await read(sweeps, 2, stop=Stop("max_pages", 3))
     await finish(sweeps, max_pages=2, max_authors=None)
-    found = await open_sweep(sweeps, **typed)
+    found = await open_sweep(sweeps, limits=typed)
     assert (found is not None) == goes_on
     assert found is None or (found.next_page, found.stop_reason) == (3, "max_pages")
 
