@@ -36,10 +36,18 @@ def test_both_spellings_give_the_api_names_sorted() -> None:
         ("searchType", "CONTENT"),
     ]
     assert query.warnings == ()
+    assert query.describe() == "followerRange=100000-500000 keyword=美食 searchType=CONTENT"
 
 
 def test_no_filter_at_all_is_a_query() -> None:
     assert AuthorQuery.build({}).filters == {}
+    assert AuthorQuery.build({}).describe() == "all authors"
+
+
+def test_a_long_value_is_cut_in_the_description_only() -> None:
+    query = build(keyword="长" * 500)
+    assert len(query.describe()) < 100
+    assert query.filters["keyword"] == "长" * 500
 
 
 @pytest.mark.parametrize(

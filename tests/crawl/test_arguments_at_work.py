@@ -92,6 +92,21 @@ async def test_authors_from_a_file(
     assert await mongo_db.author_video_distribution.count_documents({}) == 250
 
 
+async def test_an_author_who_stands_twice_in_a_file_is_asked_once(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    sandbox = start_sandbox("--authors", "150")
+    crawler = make_crawler(sandbox)
+    assert crawler("author_square", endpoints="none").returncode == 0
+    star_ids = [author["_id"] async for author in mongo_db.authors.find()]
+    # Far apart, so that the first answer is stored when the second comes up; one whom nobody knows among them.
+    (tmp_path / "ids.txt").write_text("\n".join([*star_ids, "123"] * 2), encoding="utf-8")
+    sandbox.control(reset_ledger=True)
+    done = crawler("authors", star_ids_file="ids.txt", endpoints="base_info", max_age=0, terminal=1)
+    assert done.returncode == 0, done.stderr
+    assert sandbox.ledger()["by_endpoint"]["base_info"] == {"calls": 151, "answered": 150}
+
+
 async def test_an_author_that_nobody_knows_is_settled(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:

@@ -23,6 +23,7 @@ from xingtu_crawler.dataset.estimate import (
     experience,
     left_today,
     of_square,
+    together,
 )
 from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.sweeps import Sweeps
@@ -63,13 +64,13 @@ limit = st.none() | st.integers(1, 700)
 )
 def test_paging_is_foreseen_to_the_page(total: int, done: int, max_pages: int | None, max_authors: int | None) -> None:
     limits = SquareLimits(max_pages, max_authors, 4)
-    place = Place(next_page=done + 1, pages_read=done, holes=0, known=min(total, done * 20, 10_000))
+    place = Place(next_page=done + 1, holes=0, known=min(total, done * 20, 10_000))
     assert tuple(place.ahead(total, limits)) == walk(total, done, limits)
 
 
 def test_pages_that_were_left_out_are_read_too() -> None:
-    assert tuple(Place(None, 3, holes=2, known=60).ahead(100, NO_LIMITS)) == (2, 100)
-    assert tuple(Place(4, 2, holes=1, known=40).ahead(100, NO_LIMITS)) == (3, 100)
+    assert tuple(Place(None, holes=2, known=60).ahead(100, NO_LIMITS)) == (2, 100)
+    assert tuple(Place(4, holes=1, known=40).ahead(100, NO_LIMITS)) == (3, 100)
 
 
 @given(calls=st.integers(0, 5000), left=st.integers(0, 500), cap=st.integers(1, 500))
@@ -122,6 +123,8 @@ async def add_sweep(
             "query_key": "key",
             "state": state,
             "started_at": datetime(2026, 3, day, tzinfo=UTC),
+            "finished_at": None,
+            "stop_reason": None,
             "next_page": next_page,
             "pages_read": pages,
             "holes": [],
@@ -228,6 +231,34 @@ async def test_a_search_alone_costs_pages_alone(mongo_db: Database, sweeps: Swee
 async def test_another_query_is_another_story(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "now", numbered(0, 20))
     assert (await of_square(sweeps, "other", NO_LIMITS, Missing(set()))).basis == "bounds"
+
+
+def test_queries_add_up_within_the_limit_of_the_crawl() -> None:
+    one = Estimate("exact", Span(40, 40), Span(2, 2), Span(160, 160), 4, ("one",))
+    two = Estimate("estimate", Span(60, 60), Span(3, 3), Span(200, 200), 40, ("two",))
+    assert together([one], NO_LIMITS) is one
+    both = together([one, two], NO_LIMITS)
+    assert (both.basis, both.authors, both.search, both.details) == (
+        "estimate",
+        Span(100, 100),
+        Span(5, 5),
+        Span(360, 360),
+    )
+    assert both.fresh == 44
+    few = together([one, two], SquareLimits(None, 50, 4))
+    assert (few.authors, few.details) == (Span(50, 50), Span(200, 200))
+
+
+async def test_a_sweep_that_ended_at_a_limit_is_planned_behind_it_where_the_crawl_goes_on(
+    mongo_db: Database, sweeps: Sweeps
+) -> None:
+    await add_sweep(mongo_db, "before", numbered(0, 40), state="finished", next_page=3)
+    ended = {"finished_at": datetime(2026, 3, 1, tzinfo=UTC), "stop_reason": "max_pages"}
+    await mongo_db.sweeps.update_one({}, {"$set": {**ended, "limits": {"max_pages": 2, "max_authors": None}}})
+    for limits, pages in ((SquareLimits(4, None, 4), 2), (SquareLimits(2, None, 4), 2), (SquareLimits(3, None, 4), 1)):
+        assert (await of_square(sweeps, "key", limits, Missing(set()))).search == Span(pages, pages)
+    later = SquareLimits(4, None, 4, newer_than=datetime(2026, 3, 2, tzinfo=UTC))
+    assert (await of_square(sweeps, "key", later, Missing(set()))).search == Span(4, 4)
 
 
 def run(name: str, day: int, **fields: Any) -> dict[str, Any]:

@@ -54,7 +54,7 @@ def one_line(error: ArgumentError) -> str:
 
 def test_nothing_typed_means_the_defaults() -> None:
     arguments = parse_square({})
-    assert arguments.query.filters == {}
+    assert arguments.queries[0].filters == {}
     assert arguments.max_pages is None
     assert arguments.details.platforms == (Platform.SHORT_VIDEO,)
     assert arguments.details.endpoints == ALL
@@ -81,14 +81,14 @@ def test_everything_typed() -> None:
             "_version": "1",
         }
     )
-    assert arguments.query.filters == {
+    assert arguments.queries[0].filters == {
         "followerRange": "100000-500000",
         "keyword": "美食",
         "kolPriceRange": "10000-50000",
         "kolPriceType": "VIDEO_21_60S",
         "searchType": "CONTENT",
     }
-    assert arguments.query.warnings == ()
+    assert arguments.queries[0].warnings == ()
     assert arguments.details.platforms == (Platform.SHORT_VIDEO, Platform.LIVE_STREAMING)
     assert arguments.details.endpoints == ("base_info", "rec_videos")
     assert arguments.details.max_age == timedelta(hours=12)
@@ -145,13 +145,13 @@ def test_any_age_is_usable_or_an_error(typed: str) -> None:
 
 
 def test_an_unknown_name_like_no_other_is_a_filter_with_a_warning() -> None:
-    query = parse_square({"blueVerified": "true"}).query
+    query = parse_square({"blueVerified": "true"}).queries[0]
     assert query.filters == {"blueVerified": "true"}
     assert query.warnings == ("blueVerified=true: blueVerified is not a known search filter; it is sent as typed.",)
 
 
 def test_a_forced_filter_passes_whatever_it_looks_like() -> None:
-    query = parse_square({"filter.platfrom": "Some Value", "filter.star_ids": "1"}).query
+    query = parse_square({"filter.platfrom": "Some Value", "filter.star_ids": "1"}).queries[0]
     assert query.filters == {"platfrom": "Some Value", "star_ids": "1"}
     assert query.warnings == (
         "filter.platfrom=Some Value: platfrom is sent exactly as typed, unchecked.",
@@ -384,7 +384,7 @@ def test_a_file_that_cannot_be_used_is_named(tmp_path: Path) -> None:
     assert file_refusal(missing) == f"{missing}: there is no such file."
     assert file_refusal(tmp_path) == f"{tmp_path} is a directory: give a text file with one star id per line."
     pipe = Path("/dev/null")
-    assert file_refusal(pipe) == f"{pipe} is not a regular file: it is read twice, write the ids to a file."
+    assert file_refusal(pipe) == f"{pipe} is not a regular file: it is read twice, write the lines to a file."
     long = tmp_path / ("x" * 300)
     assert file_refusal(long) == f"{long} cannot be read: File name too long."
 
@@ -416,7 +416,7 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path: Path, content: 
 def test_a_file_is_read_as_people_write_it(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_bytes(b"\xef\xbb\xbf1\r\n\r\n# 7,8\r\n2, 3 ,,1 # four is 4, not wanted\r\n 6629722295873044494,\r\n5")
-    assert list(read_star_ids(path)) == ["1", "2", "3", "6629722295873044494", "5"]
+    assert list(read_star_ids(path)) == ["1", "2", "3", "1", "6629722295873044494", "5"]
 
 
 def test_a_file_is_read_as_it_goes(tmp_path: Path) -> None:
@@ -441,12 +441,10 @@ def test_lines_longer_than_a_chunk(tmp_path: Path) -> None:
 @given(
     st.lists(st.integers(min_value=1, max_value=10**20 - 1), min_size=1), st.sampled_from(["\n", ",", " ,\n", "\r\n"])
 )
-def test_a_file_gives_back_its_ids_once_each(
-    tmp_path_factory: pytest.TempPathFactory, ids: list[int], separator: str
-) -> None:
+def test_a_file_gives_back_its_ids(tmp_path_factory: pytest.TempPathFactory, ids: list[int], separator: str) -> None:
     path = tmp_path_factory.mktemp("ids") / "ids.txt"
     path.write_text(separator.join(map(str, ids)), encoding="utf-8", newline="")
-    assert list(read_star_ids(path)) == list(dict.fromkeys(map(str, ids)))
+    assert list(read_star_ids(path)) == list(map(str, ids))
 
 
 def test_the_tables_hold_no_name_twice_and_one_sentence_each() -> None:
@@ -460,6 +458,8 @@ def test_the_tables_hold_no_name_twice_and_one_sentence_each() -> None:
 def test_every_argument_of_the_tables_is_taken(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("1", encoding="utf-8")
+    queries = tmp_path / "queries.txt"
+    queries.write_text("gender=FEMALE", encoding="utf-8")
     values = {
         "platform": "SHORT_DRAMA",
         "endpoints": "base_info",
@@ -472,9 +472,11 @@ def test_every_argument_of_the_tables_is_taken(tmp_path: Path) -> None:
         "missing": "1",
         "failed": "1",
         "stale": "7d",
+        "queries_file": str(queries),
     }
     for argument in SQUARE_ARGUMENTS:
-        assert parse_square({argument.name: argument.default or values[argument.name]}).query.filters == {}
+        (query,) = parse_square({argument.name: argument.default or values[argument.name]}).queries
+        assert query.filters == ({"gender": "FEMALE"} if argument.name == "queries_file" else {})
     for argument in AUTHORS_ARGUMENTS:
         whose = argument.name in {"star_ids", "star_ids_file", "missing", "failed", "stale"}
         own = {argument.name: values[argument.name] if whose else argument.default or values[argument.name]}

@@ -241,3 +241,22 @@ async def test_a_preview_says_what_would_be_asked_and_holds_nothing(mongo_db: Da
     for _ in range(2):
         assert await asked(preview, ["1", "2"], endpoints=("base_info",)) == [("2", "base_info", SHORT)]
         assert preview.open_claims == 0
+
+
+@pytest.mark.parametrize("terminal", [False, True])
+async def test_what_has_failed_in_this_run_is_not_asked_again_by_it(
+    ledger: Ledger, mongo_db: Database, terminal: bool
+) -> None:
+    await failed(mongo_db, "base_info", "1", terminal=False, failed_at=SINCE)
+    await failed(mongo_db, "base_info", "2", terminal=True, failed_at=SINCE)
+    await failed(mongo_db, "base_info", "3", terminal=False, failed_at=SINCE - MOMENT)
+    found = await asked(ledger, ["1", "2", "3"], endpoints=["base_info"], failed_before=SINCE, terminal=terminal)
+    assert found == [("3", "base_info", SHORT)]
+
+
+async def test_what_is_lacking_is_told_and_not_claimed(ledger: Ledger, mongo_db: Database) -> None:
+    await stored(mongo_db, "base_info", "1", SINCE)
+    await failed(mongo_db, "base_info", "2", terminal=True)
+    assert not await ledger.lacks(questions_about(["1", "2"], [SHORT], ["base_info"]), newer_than=SINCE)
+    assert await ledger.lacks(questions_about(["1", "2", "3"], [SHORT], ["base_info"]), newer_than=SINCE)
+    assert ledger.open_claims == 0

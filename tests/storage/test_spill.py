@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer, Stop
 from xingtu_crawler.storage.spill import (
     Answer,
     Spill,
@@ -35,9 +35,10 @@ def detail(star_id: str = "1", body: bytes = BODY) -> DetailAnswer:
     return answer
 
 
-def page() -> SearchAnswer:
+def page(stop: Stop | None = None) -> SearchAnswer:
     answer = build_answer({"sweep": "s", "page": 7}, BODY, fetched_at=AT)
     assert isinstance(answer, SearchAnswer)
+    answer.stop = stop
     return answer
 
 
@@ -54,10 +55,15 @@ def failure(body: bytes | None) -> FailedQuestion:
         sweep="s",
         page=2,
         body=body,
+        stop=Stop("pages_unreadable", 2) if body else None,
     )
 
 
-@pytest.mark.parametrize("answer", [detail(), page(), failure(b"\xff<html>"), failure(None)], ids=str)
+@pytest.mark.parametrize(
+    "answer",
+    [detail(), page(), page(Stop("max_pages", 8)), page(Stop("empty_page")), failure(b"\xff<html>"), failure(None)],
+    ids=str,
+)
 def test_what_is_loaded_is_what_was_spilled(tmp_path: Path, answer: Answer) -> None:
     spill = Spill(tmp_path / "deep" / "er", "run")
     spill.add(answer)

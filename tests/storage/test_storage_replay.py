@@ -200,7 +200,13 @@ async def test_a_page_and_an_author_on_it_come_back(mongo_db: Database, store: S
     element = json.loads(page.body)["data"]["authors"][0]
     await store.sweeps.start("s", query_key="k", filters={}, run_id="paid", started_at=AT)
     await recorder.quarantine_page(page, "no search page", page.body)
-    await mongo_db.failures.insert_one({"_id": "search:s:3", "endpoint": "search", "failed_at": AT})
+    # No search page is a page that could not be had: it is known as missing, and tried again.
+    assert await mongo_db.failures.find_one({}, {"_id": 1, "reason": 1, "terminal": 1}) == {
+        "_id": "search:s:3",
+        "reason": "quarantined",
+        "terminal": False,
+    }
+    assert (await mongo_db.sweeps.find_one({}, {"_id": 0, "holes": 1})) == {"holes": [3]}
     await recorder.quarantine_page(replace(page, page=4), "no id", json.dumps(element).encode(), rank=2)
 
     assert await replay(store) == ({"search": 2}, {})
@@ -214,7 +220,7 @@ async def test_a_page_and_an_author_on_it_come_back(mongo_db: Database, store: S
     assert (author["crawl"]["fetched_at"], author["crawl"]["run_id"]) == (AT, "paid")
     sweep = await mongo_db.sweeps.find_one({})
     assert sweep is not None
-    assert (sweep["pages_read"], sweep["next_page"]) == (1, 4)
+    assert (sweep["pages_read"], sweep["next_page"], sweep["holes"]) == (1, 4, [])
     assert await mongo_db.failures.count_documents({}) == 0
     assert await mongo_db.quarantine.count_documents({}) == 0
 

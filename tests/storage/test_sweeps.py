@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.patience import Patience
-from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, Sweeps
+from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, OpenSweep, Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -38,13 +39,19 @@ async def start(sweeps: Sweeps, sweep: str = "q-1", query_key: str = "q", starte
     await sweeps.start(sweep, query_key=query_key, filters=filters, run_id="run-1", started_at=started_at)
 
 
-async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", **changes: Any) -> None:
-    await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW)
+async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", *, stop: Stop | None = None, **changes: Any) -> None:
+    await sweeps.page_read(sweep, number, page(number, **changes), request_id=f"r-{number}", fetched_at=NOW, stop=stop)
+
+
+async def open_sweep(
+    sweeps: Sweeps, query_key: str = "q", limits: dict[str, int | None] | None = None
+) -> OpenSweep | None:
+    return await sweeps.find_open(query_key, newer_than=NOW - timedelta(days=1), limits=limits)
 
 
 async def goes_on(sweeps: Sweeps) -> tuple[str, int | None, tuple[int, ...], int | None]:
     """Return with what the query `q` goes on: sweep, next page, holes, total count."""
-    found = await sweeps.find_open("q")
+    found = await open_sweep(sweeps)
     assert found is not None
     return found.sweep, found.next_page, found.holes, found.total_count
 
@@ -66,6 +73,7 @@ async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -
         "started_at": NOW,
         "finished_at": None,
         "stop_reason": None,
+        "limits": None,
         "next_page": 1,
         "pages_read": 0,
         "pages": {},
@@ -73,6 +81,7 @@ async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -
         "authors": 0,
         "total_count": None,
         "capped": None,
+        "fewer": None,
     }
     assert await goes_on(sweeps) == ("q-1", 1, (), None)
 
@@ -155,8 +164,7 @@ async def test_a_hole_is_remembered_until_it_is_filled(sweeps: Sweeps, mongo_db:
 
 async def test_when_every_page_was_asked_there_is_none_to_go_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
-    await read(sweeps, 1)
-    await sweeps.pages_done("q-1", "no_more_pages")
+    await read(sweeps, 1, stop=Stop("no_more_pages"))
     assert await goes_on(sweeps) == ("q-1", None, (), 60)
     assert (await document(mongo_db))["stop_reason"] == "no_more_pages"
 
@@ -167,8 +175,7 @@ async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(swe
     await read(sweeps, 1)
     await sweeps.page_missed("q-1", 2)
     await sweeps.page_missed("q-1", 3)
-    await read(sweeps, 4)
-    await sweeps.pages_done("q-1", "no_more_pages")
+    await read(sweeps, 4, stop=Stop("no_more_pages"))
     await read(sweeps, 2)
     await sweeps.page_missed("q-1", 3)
     assert await goes_on(sweeps) == ("q-1", None, (3,), 60)
@@ -176,23 +183,28 @@ async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(swe
 
 async def test_a_finished_sweep_is_not_gone_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
-    await sweeps.pages_done("q-1", "empty_page")
-    await sweeps.finish("q-1", authors=12, finished_at=NOW)
-    assert await sweeps.find_open("q") is None
+    await sweeps.finish("q-1", stop=Stop("empty_page"), authors=12, fewer=3, finished_at=NOW)
+    assert await open_sweep(sweeps) is None
     found = await document(mongo_db)
-    assert (found["state"], found["authors"], found["finished_at"]) == ("finished", 12, NOW)
+    assert (found["state"], found["stop_reason"], found["authors"], found["fewer"], found["finished_at"]) == (
+        "finished",
+        "empty_page",
+        12,
+        3,
+        NOW,
+    )
 
 
 async def test_only_the_newest_sweep_of_a_query_counts(sweeps: Sweeps) -> None:
     await start(sweeps, "q-old", started_at=NOW - timedelta(hours=2))
     await start(sweeps, "q-new", started_at=NOW)
     await start(sweeps, "other-1", query_key="other", started_at=NOW + timedelta(hours=1))
-    found = await sweeps.find_open("q")
+    found = await open_sweep(sweeps)
     assert found is not None
     assert found.sweep == "q-new"
-    await sweeps.finish("q-new", authors=0, finished_at=NOW)
-    assert await sweeps.find_open("q") is None
-    assert await sweeps.find_open("unknown") is None
+    await sweeps.finish("q-new", stop=Stop("empty_page"), authors=0, fewer=None, finished_at=NOW)
+    assert await open_sweep(sweeps) is None
+    assert await open_sweep(sweeps, "unknown") is None
 
 
 async def test_how_many_there_were_the_last_time_is_found(sweeps: Sweeps) -> None:
@@ -251,3 +263,86 @@ async def test_what_a_page_says_does_not_replace_what_is_known_of_it(sweeps: Swe
         "authors": 1,
         "said": found.raw_meta,
     }
+
+
+async def test_a_page_and_the_end_of_paging_are_one_write(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await read(sweeps, 2, stop=Stop("max_pages", 3))
+    found = await document(mongo_db)
+    assert (found["next_page"], found["stop_reason"], sorted(found["pages"])) == (3, "max_pages", ["1", "2"])
+    await sweeps.go_on("q-1")
+    await sweeps.page_missed("q-1", 3, hole=False, stop=Stop("empty_page"))
+    found = await document(mongo_db)
+    assert (found["next_page"], found["stop_reason"], found["holes"]) == (None, "empty_page", [])
+
+
+async def test_where_the_search_is_down_paging_goes_on_at_the_first_page_that_was_not_had(
+    sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await start(sweeps)
+    await sweeps.page_missed("q-1", 1)
+    await read(sweeps, 2)
+    for number in (3, 4):
+        await sweeps.page_missed("q-1", number)
+    await sweeps.page_missed("q-1", 5, stop=Stop("pages_unreadable", 3))
+    assert await goes_on(sweeps) == ("q-1", 3, (1,), 60)
+    # A hole that is filled after that changes nothing of it.
+    await read(sweeps, 1)
+    assert await goes_on(sweeps) == ("q-1", 3, (), 60)
+    assert (await document(mongo_db))["stop_reason"] == "pages_unreadable"
+
+
+async def test_a_page_that_is_there_is_not_missed(sweeps: Sweeps) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.page_missed("q-1", 1)
+    assert await goes_on(sweeps) == ("q-1", 2, (), 60)
+
+
+async def finish(sweeps: Sweeps, *, complete: bool = True, **limits: int | None) -> None:
+    stop = Stop("max_pages", 3) if limits else Stop("no_more_pages")
+    await sweeps.finish(
+        "q-1", stop=stop, authors=40, fewer=None, finished_at=NOW, complete=complete, limits=limits or None
+    )
+
+
+@pytest.mark.parametrize(
+    ("age", "typed", "goes_on"),
+    [
+        (0, {"max_pages": 3, "max_authors": None}, True),
+        (0, {"max_pages": None, "max_authors": None}, True),
+        (0, {"max_pages": None, "max_authors": 10}, True),
+        (0, {"max_pages": 2, "max_authors": None}, False),
+        (0, {"max_pages": 1, "max_authors": 10}, False),
+        (2, {"max_pages": 3, "max_authors": None}, False),
+    ],
+)
+async def test_a_larger_limit_goes_on_within_max_age(
+    sweeps: Sweeps, age: int, typed: dict[str, int | None], goes_on: bool
+) -> None:
+    await start(sweeps, started_at=NOW - timedelta(days=age))
+    await read(sweeps, 1)
+    await read(sweeps, 2, stop=Stop("max_pages", 3))
+    await finish(sweeps, max_pages=2, max_authors=None)
+    found = await open_sweep(sweeps, limits=typed)
+    assert (found is not None) == goes_on
+    assert found is None or (found.next_page, found.stop_reason) == (3, "max_pages")
+
+
+async def test_what_was_interrupted_goes_on_at_any_age_and_what_failed_within_max_age(sweeps: Sweeps) -> None:
+    await start(sweeps, started_at=NOW - timedelta(days=30))
+    assert await open_sweep(sweeps) is not None
+    await finish(sweeps, complete=False)
+    assert await open_sweep(sweeps) is None
+    assert await sweeps.find_open("q", newer_than=NOW - timedelta(days=31)) is not None
+
+
+async def test_failures_of_pages_go_with_their_sweep(sweeps: Sweeps, mongo_db: Database) -> None:
+    keys = ["search:q-1:3", "search:q-1:4", "search:q-10:3", "search:qq-1:3", "base_info:q-1:3"]
+    await start(sweeps)
+    await mongo_db.failures.insert_many({"_id": key, "terminal": key.endswith("4")} for key in keys)
+    await finish(sweeps)
+    assert {each["_id"] async for each in mongo_db.failures.find()} == set(keys[1:])
+    await start(sweeps, "q-2")
+    assert {each["_id"] async for each in mongo_db.failures.find()} == {"search:qq-1:3", "base_info:q-1:3"}

@@ -43,6 +43,9 @@ async def test_missing_are_the_authors_who_lack_any_document(worklist: Worklist,
     assert await _all(worklist.missing([SHORT], ENDPOINTS)) == ["11", "18"]
     assert await _all(worklist.missing([SHORT], ["base_info"])) == ["11"]
     assert len(await _all(worklist.missing([SHORT, LIVE], ["base_info"]))) == 10
+    # Batches without any are seen, so that whoever waits may have enough.
+    batches = [batch async for batch in worklist.missing([SHORT], ["base_info"])]
+    assert batches == [["11"], [], [], []]
 
 
 async def test_failed_are_the_questions_in_failures(worklist: Worklist, mongo_db: Database) -> None:

@@ -65,6 +65,10 @@ class AuthorQuery:
             raise typed.error(f"a price range needs {other}=, as in {other}=VIDEO_21_60S.")
         return cls(sent, tuple(warnings))
 
+    def describe(self) -> str:
+        """Return the query on one line for a log; long values are cut."""
+        return " ".join(f"{name}={shown(value)}" for name, value in self.filters.items()) or "all authors"
+
 
 def refuse_reserved(name: str) -> None:
     """Raise `ArgumentError` for a name that the crawler itself sends; the message never repeats a value."""

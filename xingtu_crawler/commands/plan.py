@@ -26,7 +26,7 @@ from scrapy.settings import get_settings_priority
 from xingtu_crawler.commands.crawl import Command as CrawlCommand
 from xingtu_crawler.commands.crawl import print_redacted
 from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
-from xingtu_crawler.dataset.estimate import Estimate, Span, SquareLimits, experience, left_today, of_square
+from xingtu_crawler.dataset.estimate import Estimate, Span, SquareLimits, experience, left_today, of_square, together
 from xingtu_crawler.dataset.forecast import forecast, render
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.api_session import read_pool
@@ -43,6 +43,14 @@ from xingtu_crawler.storage.store import Store
 
 _NO_CONTENT = ("search/201 ", "search/202 ")
 _NOT_TO_BE_HAD = "Type the same command again, or add --no-calls for what is known without it."
+_NOTHING = Estimate(
+    "exact",
+    Span(0, 0),
+    Span(1, 1),
+    Span(0, 0),
+    0,
+    ("The API knows of no author for this query; a crawl would only ask page 1 again.",),
+)
 
 
 class Command(CrawlCommand):
@@ -60,7 +68,7 @@ class Command(CrawlCommand):
         """Return what `scrapy plan -h` says."""
         return (
             "Say what scrapy crawl with the same arguments would come to. For author_square this reads the first page "
-            "of the search, once: it is stored, and the crawl goes on behind it. With --no-calls, and for authors, no "
+            "of each query, once: it is stored, and the crawl goes on behind it. With --no-calls, and for authors, no "
             "call is made."
         )
 
@@ -108,12 +116,12 @@ class Command(CrawlCommand):
         crawler = self._checked(names[0], arguments)
         spider = crawler.spidercls(**arguments)
         assert isinstance(spider, XingtuSpider)
-        made, nothing_found = 0, False
+        made, empty = 0, frozenset[str]()
         # Beside the crawler process, whose own event loop must stay what it is.
         with self._server(), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             if isinstance(spider, AuthorSquareSpider) and not no_calls and runner.run(self._lacks_page(spider)):
-                made, nothing_found = self._read_page(crawler, arguments)
-            return runner.run(self._forecast(spider, made=made, nothing_found=nothing_found))
+                made, empty = self._read_pages(crawler, arguments)
+            return runner.run(self._forecast(spider, made=made, empty=empty))
 
     def _server(self) -> EmbeddedMongo | nullcontext[None]:
         """Return what keeps the embedded MongoDB up from the first question to the last."""
@@ -135,21 +143,25 @@ class Command(CrawlCommand):
         )
 
     async def _lacks_page(self, spider: AuthorSquareSpider) -> bool:
-        """Return whether page 1 is to be read: the open sweep of the query, if any, has not read it."""
+        """Return whether page 1 of a query is to be read: the sweep with which the crawl goes on, if any, lacks it."""
         if spider.arguments.restart:
             return False  # the crawl would begin with page 1, and pay for it, once more
+        newer_than = datetime.now(UTC) - spider.details.max_age
         store = await self._open()
         try:
             with told_in_one_line():
-                sweep = await store.sweeps.find_open(spider.query.key)
+                found = [
+                    await store.sweeps.find_open(query.key, newer_than=newer_than, limits=spider.arguments.limits)
+                    for query in spider.arguments.queries
+                ]
         finally:
             await store.close()
-        return sweep is None or (sweep.total_count is None and sweep.next_page == 1)
+        return any(sweep is None or sweep.next_page == 1 for sweep in found)
 
-    def _read_page(self, crawler: Crawler, arguments: dict[str, str]) -> tuple[int, bool]:
-        """Read page 1 as a crawl does; return how many calls that took, and whether the API knows of no author.
+    def _read_pages(self, crawler: Crawler, arguments: dict[str, str]) -> tuple[int, frozenset[str]]:
+        """Read first pages as a crawl does; return how many calls that took, and for which queries there is nothing.
 
-        Raises `UserError` where the page could not be had.
+        Raises `UserError` where a page could not be had.
         """
         assert self.settings is not None
         assert self.crawler_process is not None
@@ -172,14 +184,13 @@ class Command(CrawlCommand):
             refusal = stats.get_value(REFUSAL_STAT)
             said = refusal or f"Page 1 of the search was not read ({reason}): {NEXT_STEP.get(reason, _NOT_TO_BE_HAD)}"
             raise (PlanError if outcome.calls else UserError)(said)
-        if outcome.failures:
-            failure = next(iter(outcome.failures))
-            if failure.startswith(_NO_CONTENT):
-                return outcome.calls, True
-            raise PlanError(f"Page 1 of the search could not be had ({failure}). {_NOT_TO_BE_HAD}")
-        return outcome.calls, False
+        if failures := [each for each in outcome.failures if not each.startswith(_NO_CONTENT)]:
+            raise PlanError(f"Page 1 of the search could not be had ({failures[0]}). {_NOT_TO_BE_HAD}")
+        planned = crawler.spider
+        assert isinstance(planned, AuthorSquareSpider)
+        return outcome.calls, planned.empty_queries
 
-    async def _forecast(self, spider: XingtuSpider, *, made: int, nothing_found: bool) -> dict[str, Any]:
+    async def _forecast(self, spider: XingtuSpider, *, made: int, empty: frozenset[str]) -> dict[str, Any]:
         assert self.settings is not None
         now = datetime.now(UTC)
         store = await self._open()
@@ -190,7 +201,7 @@ class Command(CrawlCommand):
                 spider.run_started_at = now
                 cap = self.settings.getint("XINGTU_DAILY_CALLS")
                 return forecast(
-                    await _estimate(spider, store, nothing_found=nothing_found),
+                    await _estimate(spider, store, empty=empty),
                     await experience(store.database),
                     spider=spider.name,
                     arguments=spider.typed_arguments,
@@ -204,7 +215,7 @@ class Command(CrawlCommand):
             await store.close()
 
 
-async def _estimate(spider: XingtuSpider, store: Store, *, nothing_found: bool) -> Estimate:
+async def _estimate(spider: XingtuSpider, store: Store, *, empty: frozenset[str]) -> Estimate:
     """Estimate by the spider's own code: what it would claim is what would be asked."""
     if isinstance(spider, AuthorsSpider):
         calls = 0
@@ -216,9 +227,6 @@ async def _estimate(spider: XingtuSpider, store: Store, *, nothing_found: bool) 
             "exact", Span(tally["authors"], tally["authors"]), Span(0, 0), Span(calls, calls), tally["fresh"]
         )
     assert isinstance(spider, AuthorSquareSpider)
-    if nothing_found:
-        note = "The API knows of no author for this query; a crawl would only ask page 1 again."
-        return Estimate("exact", Span(0, 0), Span(1, 1), Span(0, 0), 0, (note,))
 
     async def count_missing(star_ids: Sequence[str], since: datetime | None) -> int:
         details = spider.details
@@ -236,5 +244,10 @@ async def _estimate(spider: XingtuSpider, store: Store, *, nothing_found: bool) 
         max_authors=spider.details.max_authors,
         per_author=len(spider.details.platforms) * len(spider.details.endpoints),
         restart=spider.arguments.restart,
+        newer_than=spider.newer_than,
     )
-    return await of_square(store.sweeps, spider.query.key, limits, count_missing)
+    estimates = [
+        _NOTHING if query.key in empty else await of_square(store.sweeps, query.key, limits, count_missing)
+        for query in spider.arguments.queries
+    ]
+    return together(estimates, limits)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
@@ -23,6 +23,7 @@ from xingtu_crawler.storage.sweeps import RESULT_CAP, Sweeps
 FEWEST_CALLS = 20
 """A run of fewer calls says nothing of the pace: its time is that of starting and stopping."""
 _AT_ONCE = 500
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 
 CountMissing = Callable[[Sequence[str], datetime | None], Awaitable[int]]
 """Returns how many detail calls these authors need, if what was fetched before that time (UTC) needs one too."""
@@ -73,6 +74,32 @@ class SquareLimits:
     max_authors: int | None
     per_author: int
     restart: bool = False
+    newer_than: datetime = _LONG_AGO
+    """What has been read since then is not read again."""
+
+    @property
+    def by_name(self) -> dict[str, int | None]:
+        """The limits that end the paging of a sweep."""
+        return {"max_pages": self.max_pages, "max_authors": self.max_authors}
+
+
+def together(estimates: Sequence[Estimate], limits: SquareLimits) -> Estimate:
+    """Return the estimate of a crawl of several queries."""
+    if len(estimates) == 1:
+        return estimates[0]
+    bases = ("bounds", "estimate", "exact")
+    authors = sum((each.authors for each in estimates), Span(0, 0)).capped(limits.max_authors)
+    details = sum((each.details for each in estimates), Span(0, 0))
+    most = None if limits.max_authors is None else limits.max_authors * limits.per_author
+    note = f"{len(estimates)} queries: an author whom several of them find counts in each, and is asked once."
+    return Estimate(
+        min((each.basis for each in estimates), key=bases.index),
+        authors,
+        sum((each.search for each in estimates), Span(0, 0)),
+        details.capped(most),
+        sum(each.fresh for each in estimates),
+        (note,),
+    )
 
 
 async def of_square(sweeps: Sweeps, query_key: str, limits: SquareLimits, count_missing: CountMissing) -> Estimate:
@@ -82,12 +109,15 @@ async def of_square(sweeps: Sweeps, query_key: str, limits: SquareLimits, count_
     authors of an earlier sweep, who are counted too. The rest is like those of the open sweep who are new in it:
     details that were fresh before it began are taken to be as frequent.
     """
-    under_way = None if limits.restart else await sweeps.find_open(query_key)
+    under_way = (
+        None
+        if limits.restart
+        else await sweeps.find_open(query_key, newer_than=limits.newer_than, limits=limits.by_name)
+    )
     earlier = await sweeps.find_earlier(query_key, than=under_way.sweep if under_way else None)
     known = await sweeps.star_ids(under_way.sweep, before_page=under_way.next_page) if under_way else []
     place = Place(
         next_page=under_way.next_page if under_way else 1,
-        pages_read=under_way.pages_read if under_way else 0,
         holes=len(under_way.holes) if under_way else 0,
         known=len(known),
     )
@@ -151,7 +181,6 @@ class Place:
     """How far a sweep has come; `next_page` is None where only pages that were left out are to be read."""
 
     next_page: int | None
-    pages_read: int
     holes: int
     known: int
 
@@ -163,7 +192,7 @@ class Place:
             # Where a next page is asked for, it is asked even if there turns out to be none.
             pages = max(1, -(-reachable // PAGE_SIZE) - (self.next_page - 1))
             if limits.max_pages is not None:
-                pages = min(pages, max(0, limits.max_pages - self.pages_read))
+                pages = min(pages, max(0, limits.max_pages - (self.next_page - 1)))
             if limits.max_authors is not None:
                 pages = min(pages, max(0, -(-(limits.max_authors - self.known) // PAGE_SIZE)))
         pages += self.holes

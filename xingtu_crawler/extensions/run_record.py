@@ -138,6 +138,7 @@ class RunRecord:
         spider.worklist = store.worklist
         spider.run_id = self.run_id
         spider.run_started_at = self.started_at
+        spider.is_closing = lambda: session.is_closing
 
     async def keep(self, answer: Answer, storing: Awaitable[object]) -> None:
         """Wait until an answer is stored, whatever happens; where MongoDB is gone for good, spill it and end the crawl.

@@ -28,6 +28,15 @@ class DetailAnswer:
         return f"{self.endpoint} of {self.star_id} ({self.platform})"
 
 
+@dataclass(frozen=True, slots=True)
+class Stop:
+    """Why the paging of a sweep ended. It travels with the page that ended it, so that both are stored as one."""
+
+    reason: str
+    next_page: int | None = None
+    """Where paging can go on; None where the search has no further page."""
+
+
 @dataclass(slots=True)
 class SearchAnswer:
     """One page of a sweep."""
@@ -37,6 +46,10 @@ class SearchAnswer:
     envelope: Envelope = field(repr=False)
     body: bytes = field(repr=False)
     fetched_at: datetime
+    stop: Stop | None = None
+    """Why no page follows this one; None where one does."""
+    tried_again: bool = False
+    """Whether this crawl asks the page once more, should it be no search page."""
 
     def __str__(self) -> str:
         return f"page {self.page} of sweep {self.sweep}"
@@ -60,6 +73,10 @@ class FailedQuestion:
     page: int | None = None
     body: bytes | None = field(default=None, repr=False)
     """The last body that came, where one came that may have been paid for: it goes to quarantine."""
+    stop: Stop | None = None
+    """Of a page: why no page follows this one; None where one does."""
+    tried_again: bool = False
+    """Of a page: whether this crawl asks it once more. It counts as failed when it has failed for good."""
 
     def __str__(self) -> str:
         what = f"page {self.page}" if self.page is not None else f"{self.star_id} ({self.platform})"

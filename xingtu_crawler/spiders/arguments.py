@@ -16,6 +16,7 @@ from xingtu_crawler.api.filters import BY_ARGUMENT, FILTERS, find
 from xingtu_crawler.api.query import FORCED, AuthorQuery, refuse_reserved
 from xingtu_crawler.api.typed import Typed, folded, nearest, shown
 from xingtu_crawler.exceptions import ArgumentError
+from xingtu_crawler.spiders.queries import read_queries
 from xingtu_crawler.spiders.star_ids import check_star_ids, parse_star_ids, read_star_ids
 
 __all__ = [
@@ -61,6 +62,7 @@ SQUARE_ARGUMENTS: tuple[Argument, ...] = (
     *_detail_arguments(or_else="; none: search only"),
     Argument("max_pages", None, "So many pages of the search are read, 20 authors each."),
     Argument("restart", "0", "1 begins a new sweep even where an unfinished one of this query could go on."),
+    Argument("queries_file", None, "A UTF-8 text file of queries, one per line: `keyword=美食 gender=FEMALE`."),
 )
 """What `author_square` takes besides the search filters."""
 
@@ -68,7 +70,7 @@ AUTHORS_ARGUMENTS: tuple[Argument, ...] = (
     Argument("star_ids", None, "Author ids, comma separated."),
     Argument("star_ids_file", None, "A UTF-8 text file of author ids, one per line or comma separated."),
     Argument("missing", "0", "1: the authors in MongoDB who lack details."),
-    Argument("failed", "0", "1: the questions in `failures`."),
+    Argument("failed", "0", "1: the details in `failures`."),
     Argument("stale", None, "The details in MongoDB that are older than this: 12h, 7d, 4w."),
     *_detail_arguments(),
 )
@@ -101,10 +103,15 @@ class DetailArguments:
 class SquareArguments:
     """The arguments of `author_square`."""
 
-    query: AuthorQuery
+    queries: tuple[AuthorQuery, ...]
     details: DetailArguments
     max_pages: int | None
     restart: bool
+
+    @property
+    def limits(self) -> dict[str, int | None]:
+        """The limits that end the paging of a sweep, by name."""
+        return {"max_pages": self.max_pages, "max_authors": self.details.max_authors}
 
 
 @dataclass(frozen=True)
@@ -131,11 +138,16 @@ def parse_square(arguments: Mapping[str, str]) -> SquareArguments:
         if name in own_names:
             own[name] = value
             continue
-        if find(name) is None and not name.startswith(FORCED):
-            _refuse_slips(name)
+        _refuse_slips(name)
         filters[name] = value
-    details = _details(own, search_only=True)
-    return SquareArguments(AuthorQuery.build(filters), details, _count(own, "max_pages"), _flag(own, "restart"))
+    details, max_pages, restart = _details(own, search_only=True), _count(own, "max_pages"), _flag(own, "restart")
+    if "queries_file" not in own:
+        queries: tuple[AuthorQuery, ...] = (AuthorQuery.build(filters),)
+    else:
+        queries = read_queries(
+            _path(Typed.clean("queries_file", own["queries_file"])), filters, own=own_names, check=_refuse_slips
+        )
+    return SquareArguments(queries, details, max_pages, restart)
 
 
 def parse_authors(arguments: Mapping[str, str]) -> AuthorsArguments:
@@ -175,7 +187,9 @@ def _public(arguments: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 
 def _refuse_slips(name: str) -> None:
-    """Raise where an unknown name looks like a known one; a name like no other may be a new search filter."""
+    """Raise where a name that is no filter looks like a known one; a name like no other may be a new filter."""
+    if find(name) is not None or name.startswith(FORCED):
+        return
     refuse_reserved(name)
     force = f"To send it as a search filter all the same, type -a {FORCED}{shown(name)}=VALUE."
     if name in {argument.name for argument in AUTHORS_ARGUMENTS}:

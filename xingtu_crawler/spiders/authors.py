@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
@@ -23,7 +23,8 @@ class AuthorsSpider(XingtuSpider):
         """Read which authors and which details."""
         self.arguments = parse_authors(arguments)
         self.details = self.arguments.details
-        self._limited_to: set[str] = set()
+        self._asked: set[str] = set()
+        """The authors within `max_authors`; empty where there is no such limit."""
 
     @needs_storage
     async def start(self) -> AsyncIterator[Any]:
@@ -37,51 +38,64 @@ class AuthorsSpider(XingtuSpider):
         return LONG_AGO if self.arguments.missing else super().newer_than
 
     async def claims(self) -> AsyncIterator[list[Question]]:
-        """Yield, batch by batch, the questions to be asked."""
+        """Yield, batch by batch, the questions to be asked; now and then an empty batch while it looks for them."""
         asked = self.arguments
         platforms, endpoints = self.details.platforms, self.details.endpoints
-        if asked.missing:
-            async for star_ids in self.worklist.missing(platforms, endpoints):
-                for batch in self._batches(star_ids):
-                    yield await self.claim(batch)
-        elif asked.failed:
-            async for questions in self.worklist.failed(platforms, endpoints, terminal=self.details.terminal):
-                for few in _in_batches(questions):
-                    yield await self._claim_questions(few, newer_than=None)
-        elif asked.stale is not None:
-            older_than = self.run_started_at - asked.stale
-            async for questions in self.worklist.stale(platforms, endpoints, older_than=older_than):
+        if asked.failed or asked.stale is not None:
+            newer_than = None if asked.stale is None else self.run_started_at - asked.stale
+            if newer_than is None:
+                listed = self.worklist.failed(platforms, endpoints, terminal=self.details.terminal)
+            else:
+                listed = self.worklist.stale(platforms, endpoints, older_than=newer_than)
+            async for questions in listed:
                 # Few at a time: what another crawl has refreshed meanwhile is not stale any more.
-                for few in _in_batches(questions):
-                    yield await self._claim_questions(few, newer_than=older_than)
+                for at in range(0, len(questions), BATCH):
+                    yield await self._claim_questions(questions[at : at + BATCH], newer_than=newer_than)
+        elif asked.missing:
+            async for star_ids in self.worklist.missing(platforms, endpoints):
+                async for claimed in self._claims_about(iter(star_ids)):
+                    yield claimed
+                if self.close_reason:
+                    return
+                if not star_ids:
+                    yield []
         else:
             named = read_star_ids(asked.star_ids_file) if asked.star_ids_file else asked.star_ids or ()
-            for batch in self._batches(named):
-                yield await self.claim(batch)
+            async for claimed in self._claims_about(iter(named)):
+                yield claimed
 
-    def _batches(self, star_ids: Iterable[str]) -> Iterable[list[str]]:
-        ids = iter(star_ids)
-        while batch := [star_id for star_id in islice(ids, BATCH) if self._within_limit(star_id)]:
-            self.tally("authors", len(batch))
-            yield batch
+    async def _claims_about(self, star_ids: Iterator[str]) -> AsyncIterator[list[Question]]:
+        """Claim the details of these authors, a batch at a time, until there are as many as were wanted."""
+        while not self.close_reason and (batch := list(islice(star_ids, BATCH))):
+            yield self._within_limit(await self.claim(batch))
 
     async def _claim_questions(self, questions: list[Question], *, newer_than: datetime | None) -> list[Question]:
-        wanted = [question for question in questions if self._within_limit(question.star_id)]
-        claimed = await self.ledger.claim(wanted, newer_than=newer_than, terminal=self.details.terminal)
-        self.tally("authors", len({question.star_id for question in claimed}))
-        return claimed
+        return self._within_limit(
+            await self.ledger.claim(
+                questions,
+                newer_than=newer_than,
+                terminal=self.details.terminal,
+                failed_before=self.run_started_at,
+            )
+        )
 
-    def _within_limit(self, star_id: str) -> bool:
-        """Whether the details of this author are asked; what is remembered is never more than `max_authors`."""
+    def _within_limit(self, claimed: list[Question]) -> list[Question]:
+        """Return the questions about the first `max_authors` of those who lack anything; the others are given back.
+
+        Who lacks nothing does not count: else the same ones would use up the limit every time.
+        """
         limit = self.details.max_authors
-        if limit is None or star_id in self._limited_to:
-            return True
-        if len(self._limited_to) < limit:
-            self._limited_to.add(star_id)
-            return True
-        self.close_reason = "max_authors"
-        return False
-
-
-def _in_batches(questions: list[Question]) -> Iterator[list[Question]]:
-    return (questions[at : at + BATCH] for at in range(0, len(questions), BATCH))
+        if limit is None:
+            self.tally("authors", len({question.star_id for question in claimed}))
+            return claimed
+        before, within = len(self._asked), []
+        for question in claimed:
+            if question.star_id in self._asked or len(self._asked) < limit:
+                self._asked.add(question.star_id)
+                within.append(question)
+            else:
+                self.ledger.release(question.endpoint, question.star_id, question.platform)
+        self.tally("authors", len(self._asked) - before)
+        if len(self._asked) >= limit:
+            self.close_reason = "max_authors"
+        return within

@@ -56,8 +56,8 @@ def needs_storage(method: Callable[P, AsyncIterator[Any]]) -> Callable[P, AsyncI
 class XingtuSpider(Spider):
     """A spider of this project.
 
-    `base_url`, `ledger`, `sweeps`, `worklist`, `run_id`, `run_started_at` and `tally` are set while the crawl is
-    being opened, before `start` is iterated.
+    `base_url`, `ledger`, `sweeps`, `worklist`, `run_id`, `run_started_at`, `tally` and `is_closing` are set while the
+    crawl is being opened, before `start` is iterated.
     """
 
     typed_arguments: Mapping[str, str]
@@ -71,6 +71,8 @@ class XingtuSpider(Spider):
     run_started_at: datetime
     tally: Callable[[str, int], None]
     """Told what was found, and how many: `authors`, `fresh` details."""
+    is_closing: Callable[[], bool]
+    """Whether the crawl is ending: what is not asked yet is left for the next one."""
 
     close_reason: str | None = None
     """Why the crawl is over when nothing is left to be done; None for `finished`."""
@@ -79,6 +81,8 @@ class XingtuSpider(Spider):
         super().__init__()  # without the arguments: Scrapy would make attributes of them
         self.typed_arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
         self._room = asyncio.Event()
+        self.looking = asyncio.Lock()
+        """Held while `start` asks MongoDB, which is not to be closed under it."""
         self.parse_arguments(arguments)
 
     @classmethod
@@ -112,18 +116,27 @@ class XingtuSpider(Spider):
     """Details that are asked, or about to be, and not answered yet."""
 
     async def finish(self) -> None:
-        """Record what is left to be recorded when every item is stored."""
+        """Record what is left to be recorded when every item is stored; MongoDB is closed after that."""
+        async with self.looking:
+            pass
 
     async def claim(self, star_ids: Sequence[str]) -> list[Question]:
         """Claim those details of these authors that are missing or stale."""
         asked = questions_about(star_ids, self.details.platforms, self.details.endpoints)
-        questions = await self.ledger.claim(asked, newer_than=self.newer_than, terminal=self.details.terminal)
+        questions = await self.ledger.claim(
+            asked, newer_than=self.newer_than, terminal=self.details.terminal, failed_before=self.run_started_at
+        )
         self.tally("fresh", len(asked) - len(questions))
         return questions
 
     async def paced(self, claims: AsyncIterable[list[Question]]) -> AsyncIterator[Request]:
         """Yield the requests for a stream of claims: a batch is claimed when there is room for it."""
-        async for questions in claims:
+        batches = aiter(claims)
+        while not self.is_closing():
+            async with self.looking:
+                questions = await anext(batches, None)
+            if questions is None:
+                return
             for question in questions:
                 yield self.detail_request(question)
             while not self.has_room:

@@ -12,6 +12,7 @@ from typing import TextIO
 
 from xingtu_crawler.api.typed import Typed, narrow, shown
 from xingtu_crawler.exceptions import ArgumentError
+from xingtu_crawler.spiders.text_file import name_of, open_text
 
 _ID = re.compile(r"[1-9][0-9]{0,19}")
 _ROUNDED = re.compile(r"[0-9]+([.,][0-9]+)?e\+?[0-9]+")
@@ -28,48 +29,28 @@ def parse_star_ids(typed: Typed) -> tuple[str, ...]:
 
 
 def read_star_ids(path: Path) -> Iterator[str]:
-    """Yield the ids of a file, each once, reading as it goes; only the ids seen are held in memory.
+    """Yield the ids of a file as they stand in it, reading as it goes: of a file of any size nothing is remembered.
 
     One id per line or several with commas; blank lines and what follows a `#` are skipped. Raises `ArgumentError`,
     naming the file and the line, when it comes to something that is no id, and where there is no id at all.
     """
-    seen: set[str] = set()
-    for star_id in _ids(path):
-        if star_id not in seen:
-            seen.add(star_id)
+    name = name_of(path)
+    empty = True
+    with open_text(path, "star id") as file:
+        for line, element in _elements(file):
+            star_id = narrow(element)
+            if problem := _problem(star_id):
+                raise ArgumentError(f"{name}, line {line}: {problem}")
+            empty = False
             yield star_id
+    if empty:
+        raise ArgumentError(f"{name} holds no star id: write one per line.")
 
 
 def check_star_ids(path: Path) -> None:
     """Read the whole file once and raise what `read_star_ids` would, before anything has been paid for."""
-    for _ in _ids(path):
+    for _ in read_star_ids(path):
         pass
-
-
-def _ids(path: Path) -> Iterator[str]:
-    name = shown(str(path), 1000)
-    empty = True
-    try:
-        if path.is_dir():
-            raise ArgumentError(f"{name} is a directory: give a text file with one star id per line.")
-        if path.exists() and not path.is_file():
-            raise ArgumentError(f"{name} is not a regular file: it is read twice, write the ids to a file.")
-        with path.open(encoding="utf-8-sig") as file:
-            for line, element in _elements(file):
-                star_id = narrow(element)
-                if problem := _problem(star_id):
-                    raise ArgumentError(f"{name}, line {line}: {problem}")
-                empty = False
-                yield star_id
-    except FileNotFoundError:
-        raise ArgumentError(f"{name}: there is no such file.") from None
-    except UnicodeDecodeError:
-        raise ArgumentError(f"{name} is not UTF-8 text: save it as UTF-8.") from None
-    except (OSError, ValueError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        raise ArgumentError(f"{name} cannot be read: {shown(str(reason))}.") from None
-    if empty:
-        raise ArgumentError(f"{name} holds no star id: write one per line.")
 
 
 def _elements(file: TextIO) -> Iterator[tuple[int, str]]:

@@ -40,6 +40,11 @@ def page_failure_id(sweep: str, page: int) -> str:
     return f"{SEARCH.name}:{sweep}:{page}"
 
 
+def page_failures(of: str) -> dict[str, str]:
+    """Return the condition on `_id` for the failures of pages whose sweep and page, as `sweep:page`, begin so."""
+    return {"$gte": f"{SEARCH.name}:{of}", "$lt": f"{SEARCH.name}:{of[:-1]}{chr(ord(of[-1]) + 1)}"}
+
+
 def provenance(
     endpoint: str, envelope: Envelope, parsed: Parsed, *, run_id: str, fetched_at: datetime
 ) -> dict[str, Any]:

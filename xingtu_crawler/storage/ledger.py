@@ -42,6 +42,24 @@ def questions_about(star_ids: Iterable[str], platforms: Iterable[str], endpoints
     return [Question(endpoint, star_id, platform) for star_id in star_ids for endpoint, platform in asked]
 
 
+@dataclass(frozen=True, slots=True)
+class _Rule:
+    """Which failures end a question; see `Ledger.claim`."""
+
+    newer_than: datetime | None
+    terminal: bool
+    failed_before: datetime | None
+
+    def settles(self, failure: dict[str, Any]) -> bool:
+        if self.failed_before is not None and failure["failed_at"] >= self.failed_before:
+            return True
+        if self.terminal:
+            return False
+        if failure["reason"] == "quarantined":
+            return self.newer_than is None or bool(failure["failed_at"] >= self.newer_than)
+        return bool(failure["terminal"])
+
+
 class Ledger:
     """Says which details are to be asked, and for which of them somebody is already asking."""
 
@@ -51,14 +69,21 @@ class Ledger:
         self._open: set[str] = set()
 
     async def claim(
-        self, questions: Sequence[Question], *, newer_than: datetime | None, terminal: bool = False
+        self,
+        questions: Sequence[Question],
+        *,
+        newer_than: datetime | None,
+        terminal: bool = False,
+        failed_before: datetime | None = None,
     ) -> list[Question]:
         """Return those of these questions that are to be asked, and claim them until `release`.
 
         Left out: what has been answered since `newer_than` (UTC), or, where that is None, whatever has not failed since
-        it was answered; what somebody is asking already; what ended in quarantine since `newer_than`; and, but for
-        `terminal`, what has once been answered with "there is nothing to be had".
+        it was answered; what somebody is asking already; what ended in quarantine since `newer_than`; what has failed,
+        in whatever way, since `failed_before`; and, but for `terminal`, what has once been answered with "there is
+        nothing to be had".
         """
+        rule = _Rule(newer_than, terminal, failed_before)
         # Claimed before anything is read: else an answer that is stored and released between the reading and
         # the claim would be asked for, and paid for, once more.
         reserved: dict[str, Question] = {}
@@ -77,11 +102,18 @@ class Ledger:
                 failure = failed.get(key)
                 if newer_than is None and failure is None:
                     continue
-                if key not in fresh and (failure is None or terminal or not _is_settled(failure, newer_than)):
+                if key not in fresh and (failure is None or not rule.settles(failure)):
                     claimed[key] = replace(question, had_failed=failure is not None)
         finally:
             self._open -= reserved.keys() - claimed.keys()
         return list(claimed.values())
+
+    async def lacks(self, questions: Sequence[Question], *, newer_than: datetime) -> bool:
+        """Tell whether `claim` would find anything to be asked; nothing is claimed."""
+        claimed = await self.claim(questions, newer_than=newer_than)
+        for question in claimed:
+            self.release(question.endpoint, question.star_id, question.platform)
+        return bool(claimed)
 
     @property
     def open_claims(self) -> int:
@@ -142,19 +174,18 @@ class Preview(Ledger):
     """Says what would be asked, and claims nothing: for a plan."""
 
     async def claim(
-        self, questions: Sequence[Question], *, newer_than: datetime | None, terminal: bool = False
+        self,
+        questions: Sequence[Question],
+        *,
+        newer_than: datetime | None,
+        terminal: bool = False,
+        failed_before: datetime | None = None,
     ) -> list[Question]:
         """Return what would be asked."""
-        claimed = await super().claim(questions, newer_than=newer_than, terminal=terminal)
+        claimed = await super().claim(questions, newer_than=newer_than, terminal=terminal, failed_before=failed_before)
         for question in claimed:
             self.release(question.endpoint, question.star_id, question.platform)
         return claimed
 
     async def _forget(self, answered: Mapping[str, datetime]) -> None:
         """A plan changes nothing."""
-
-
-def _is_settled(failure: dict[str, Any], newer_than: datetime | None) -> bool:
-    if failure["reason"] == "quarantined":
-        return newer_than is None or bool(failure["failed_at"] >= newer_than)
-    return bool(failure["terminal"])

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
 
@@ -51,8 +52,8 @@ class Recorder:
         self._sweeps = sweeps
         self._run_id = run_id
         self._count = count
-        self._page_marked = asyncio.Event()
-        self._page_marked.set()
+        self._turns: dict[str, asyncio.Event] = {}
+        """By sweep: set when the page that came last is marked."""
         self._said: Said = {}
         """What has lately been stored of videos, the oldest first: the search and the details show the same ones."""
 
@@ -94,27 +95,38 @@ class Recorder:
         Pages are marked in the order in which they come, for a sweep goes on behind the last that was read.
         """
         answer = valid.answer
-        before, self._page_marked = self._page_marked, asyncio.Event()
-        marked = self._page_marked
-        try:
+        async with self._in_turn(answer.sweep) as turn:
             await asyncio.gather(
                 self.authors(valid),
                 self._writer.insist([documents.forget_hits(answer.sweep, answer.page, before=answer.fetched_at)]),
             )
             for rank, (reason, body) in valid.misfits.items():
                 await self.quarantine_page(answer, reason, body, rank=rank)
-            await before.wait()
+            await turn.wait()
             await self._sweeps.page_read(
                 answer.sweep,
                 answer.page,
                 valid.page,
                 request_id=answer.envelope.request_id,
                 fetched_at=answer.fetched_at,
+                stop=answer.stop,
             )
-        finally:
-            marked.set()
         key = documents.page_failure_id(answer.sweep, answer.page)
         await self._forget_failure(key, answered_at=answer.fetched_at)
+
+    @asynccontextmanager
+    async def _in_turn(self, sweep: str) -> AsyncIterator[asyncio.Event]:
+        """Take a place in the order of a sweep's pages; yields what is to be waited for before the page is marked."""
+        mine = asyncio.Event()
+        before = self._turns.get(sweep)
+        if before is None:
+            before = asyncio.Event()
+            before.set()
+        self._turns[sweep] = mine
+        try:
+            yield before
+        finally:
+            mine.set()
 
     async def authors(self, valid: ValidPage) -> bool:
         """Store the authors of a page, their places and their videos; False where one went to quarantine."""
@@ -148,6 +160,19 @@ class Recorder:
 
     async def failure(self, question: FailedQuestion) -> None:
         """Record a question without an answer; what came instead, and could not be read, goes to quarantine."""
+        if question.sweep is not None and question.page is not None:
+            async with self._in_turn(question.sweep) as turn:
+                await self._failure(question)
+                await turn.wait()
+                await self._sweeps.page_missed(
+                    question.sweep, question.page, hole=not question.terminal, stop=question.stop
+                )
+            return
+        await self._failure(question)
+        if question.star_id is not None and question.platform is not None:
+            self._ledger.release(question.endpoint, question.star_id, question.platform)
+
+    async def _failure(self, question: FailedQuestion) -> None:
         if question.body is not None:  # first: a failure that is terminal settles the question
             asked = {
                 name: value
@@ -155,15 +180,13 @@ class Recorder:
                 if (value := getattr(question, name)) is not None
             }
             await self._quarantine(question.reason, question.body, asked, question)
-        if not await self._is_answered(question):
-            await self._writer.insist([documents.failure(question, run_id=self._run_id)])
+        if await self._is_answered(question):
+            return
+        await self._writer.insist([documents.failure(question, run_id=self._run_id)])
+        if not question.tried_again:
             self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
             label = question.reason if question.code is None else f"{question.code} {question.reason}"
             self._count(f"failures/{question.endpoint}/{label}", 1)
-        if question.sweep is not None and question.page is not None:
-            await self._sweeps.page_missed(question.sweep, question.page)
-        elif question.star_id is not None and question.platform is not None:
-            self._ledger.release(question.endpoint, question.star_id, question.platform)
 
     async def _is_answered(self, question: FailedQuestion) -> bool:
         """Tell whether somebody has stored an answer since: a failure may come late, out of a spill file."""
@@ -209,9 +232,29 @@ class Recorder:
             )
 
     async def quarantine_page(self, answer: SearchAnswer, reason: str, body: bytes, *, rank: int | None = None) -> None:
-        """Keep a search page (`body`: as it came), or one author on it (`rank`; `body`: the element as JSON)."""
+        """Keep what is no search page (`body`: as it came), or one author on a page (`rank`; `body`: the element).
+
+        No page is a page that could not be had.
+        """
         asked = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
         await self._quarantine(reason, body, asked if rank is None else {**asked, "rank": rank}, answer)
+        if rank is None:
+            await self.failure(
+                FailedQuestion(
+                    endpoint="search",
+                    code=answer.envelope.code,
+                    reason="quarantined",
+                    message=reason,
+                    request_id=answer.envelope.request_id,
+                    attempts=1,
+                    terminal=False,
+                    failed_at=answer.fetched_at,
+                    sweep=answer.sweep,
+                    page=answer.page,
+                    stop=answer.stop,
+                    tried_again=answer.tried_again,
+                )
+            )
 
     async def _quarantine(
         self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedQuestion

@@ -21,7 +21,7 @@ from typing import Any
 
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import MalformedBodyError
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer, Stop
 
 logger = logging.getLogger(__name__)
 
@@ -148,14 +148,15 @@ def _record(answer: Answer) -> dict[str, Any]:
     }
     if isinstance(answer, DetailAnswer):
         return {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform, **common}
-    return {"endpoint": "search", "sweep": answer.sweep, "page": answer.page, **common}
+    stop = None if answer.stop is None else asdict(answer.stop)
+    return {"endpoint": "search", "sweep": answer.sweep, "page": answer.page, "stop": stop, **common}
 
 
 def _answer(record: dict[str, Any]) -> Answer:
     body = None if record["body"] is None else base64.b64decode(record["body"])
     if "failed_at" in record:
         failed_at = datetime.fromisoformat(record["failed_at"])
-        return FailedQuestion(**{**record, "failed_at": failed_at, "body": body})
+        return FailedQuestion(**{**record, "failed_at": failed_at, "body": body, "stop": _stop(record)})
     if body is None:
         raise ValueError("an answer without a body")
     return build_answer(record, body, fetched_at=datetime.fromisoformat(record["fetched_at"]))
@@ -177,4 +178,10 @@ def build_answer(asked: dict[str, Any], body: bytes, *, fetched_at: datetime) ->
             fetched_at=fetched_at,
             had_failed=True,
         )
-    return SearchAnswer(sweep=asked["sweep"], page=asked["page"], envelope=read, body=body, fetched_at=fetched_at)
+    return SearchAnswer(
+        sweep=asked["sweep"], page=asked["page"], envelope=read, body=body, fetched_at=fetched_at, stop=_stop(asked)
+    )
+
+
+def _stop(asked: dict[str, Any]) -> Stop | None:
+    return Stop(**stop) if (stop := asked.get("stop")) else None

@@ -10,9 +10,11 @@ from typing import Any
 from pymongo import ASCENDING, DESCENDING, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.storable import Notes, clean
-from xingtu_crawler.storage.collections import SEARCH_HITS, SWEEPS
+from xingtu_crawler.storage.collections import FAILURES, SEARCH_HITS, SWEEPS
+from xingtu_crawler.storage.documents import page_failures
 from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
@@ -22,14 +24,14 @@ RESULT_CAP = 10_000
 
 @dataclass(frozen=True, slots=True)
 class OpenSweep:
-    """A pass that was begun and not finished: where to go on, and which pages were left out."""
+    """A pass with which a crawl goes on: at which page, and which pages were left out."""
 
     sweep: str
     next_page: int | None
-    """None where every page has been asked."""
+    """None where the search has no further page."""
     holes: tuple[int, ...]
     total_count: int | None
-    pages_read: int
+    stop_reason: str | None
     started_at: datetime
 
 
@@ -50,19 +52,28 @@ class Sweeps:
         self._writer = writer
         self._patience = patience
 
-    async def find_open(self, query_key: str) -> OpenSweep | None:
-        """Return the newest sweep of a query if it is unfinished."""
+    async def find_open(
+        self, query_key: str, *, newer_than: datetime, limits: Mapping[str, int | None] | None = None
+    ) -> OpenSweep | None:
+        """Return the newest sweep of a query if a crawl goes on with it, None if it begins a new one.
+
+        It goes on with what was interrupted, whatever its age. With a sweep that was asked to its end it goes on if
+        that began since `newer_than` (UTC) and either something of it failed, or it ended at a limit that was typed
+        and is larger now. `limits`: what is typed now, by name; None for no limit.
+        """
         found = await self._patience.outlast(
             lambda: self._database[SWEEPS].find_one({"query_key": query_key}, sort=[("started_at", DESCENDING)])
         )
-        if found is None or found["state"] == "finished":
+        if found is None or (found["finished_at"] is not None and found["started_at"] < newer_than):
+            return None
+        if found["state"] == "finished" and not _is_larger(limits or {}, than=found.get("limits") or {}):
             return None
         return OpenSweep(
             found["_id"],
             found["next_page"],
             tuple(sorted(found["holes"])),
             found["total_count"],
-            found["pages_read"],
+            found["stop_reason"],
             found["started_at"],
         )
 
@@ -98,7 +109,8 @@ class Sweeps:
     async def start(
         self, sweep: str, *, query_key: str, filters: Mapping[str, str], run_id: str, started_at: datetime
     ) -> None:
-        """Record that a pass over a query begins."""
+        """Record that a pass over a query begins; what earlier ones did not get is of no interest any more."""
+        await self._forget_failures(f"{query_key}-")
         await self._update(
             sweep,
             {
@@ -110,6 +122,7 @@ class Sweeps:
                     "started_at": started_at,
                     "finished_at": None,
                     "stop_reason": None,
+                    "limits": None,
                     "next_page": 1,
                     "pages_read": 0,
                     "pages": {},
@@ -117,15 +130,28 @@ class Sweeps:
                     "authors": 0,
                     "total_count": None,
                     "capped": None,
+                    "fewer": None,
                 }
             },
             upsert=True,
         )
 
+    async def go_on(self, sweep: str) -> None:
+        """Record that the paging of a sweep, which had ended, goes on."""
+        ended = {"state": "open", "finished_at": None, "stop_reason": None, "limits": None}
+        await self._update(sweep, {"$set": ended})
+
     async def page_read(
-        self, sweep: str, number: int, page: SearchPage, *, request_id: str | None, fetched_at: datetime
+        self,
+        sweep: str,
+        number: int,
+        page: SearchPage,
+        *,
+        request_id: str | None,
+        fetched_at: datetime,
+        stop: Stop | None = None,
     ) -> None:
-        """Record that a page was read; to be called when everything on it is stored."""
+        """Record that a page was read, and why it is the last; to be called when everything on it is stored."""
         said = clean(page.raw_meta, "", notes := Notes())
         record = {"authors": len(page.authors), "request_id": request_id, "fetched_at": fetched_at, "said": said}
         if notes.unparsed:
@@ -133,18 +159,18 @@ class Sweeps:
         fields: dict[str, Any] = {
             "pages": {"$mergeObjects": ["$pages", {"$literal": {str(number): record}}]},
             "pages_read": {"$add": ["$pages_read", 1]},
-            "holes": {"$setDifference": ["$holes", [number]]},
-            "next_page": _behind(number),
+            **_settled(number, {"$setDifference": ["$holes", [number]]}, stop),
         }
         if page.total_count is not None:
             fields |= {"total_count": page.total_count, "capped": page.total_count >= RESULT_CAP}
         # Idempotent: the second time, the page is there.
         await self._update(sweep, [{"$set": fields}], unless=_has(number))
 
-    async def page_missed(self, sweep: str, number: int) -> None:
-        """Record a page that could not be had; one that has been read meanwhile stays so."""
-        holes = {"$setUnion": ["$holes", [number]]}
-        await self._update(sweep, [{"$set": {"holes": holes, "next_page": _behind(number)}}], unless=_has(number))
+    async def page_missed(self, sweep: str, number: int, *, hole: bool = True, stop: Stop | None = None) -> None:
+        """Record a page that could not be had, and why it is the last; `hole`: it is to be tried again."""
+        holes = {"$setUnion" if hole else "$setDifference": ["$holes", [number]]}
+        # A page that was read may be missed once more, where a crawl was killed in between: it is no hole.
+        await self._update(sweep, [{"$set": _settled(number, holes, stop)}], unless=_has(number))
 
     async def has_page(self, sweep: str, number: int) -> bool:
         """Tell whether a page has been read."""
@@ -153,13 +179,38 @@ class Sweeps:
         )
         return found is not None
 
-    async def pages_done(self, sweep: str, stop_reason: str) -> None:
-        """Record that no further page will be asked; details may still be on their way."""
-        await self._update(sweep, {"$set": {"next_page": None, "stop_reason": stop_reason}})
+    async def finish(
+        self,
+        sweep: str,
+        *,
+        stop: Stop,
+        authors: int,
+        fewer: int | None,
+        finished_at: datetime,
+        complete: bool = True,
+        limits: Mapping[str, int | None] | None = None,
+    ) -> None:
+        """Record that everything of a sweep has been asked: `authors` distinct ones, `fewer` than the API counts.
 
-    async def finish(self, sweep: str, *, authors: int, finished_at: datetime) -> None:
-        """Record that a sweep is complete: `authors` distinct ones, their details included."""
-        await self._update(sweep, {"$set": {"state": "finished", "authors": authors, "finished_at": finished_at}})
+        `complete`: pages and details are all there; else the sweep stays open. `limits`: those that were typed, by
+        name, where one of them ended the crawl.
+        """
+        if complete:
+            await self._forget_failures(f"{sweep}:", {"terminal": False})
+        ended = {
+            "state": "finished" if complete else "open",
+            "stop_reason": stop.reason,
+            "limits": limits,
+            "authors": authors,
+            "fewer": fewer,
+            "finished_at": finished_at,
+        }
+        await self._update(sweep, {"$set": ended})
+
+    async def _forget_failures(self, of: str, condition: dict[str, Any] | None = None) -> None:
+        """Remove the failures of the pages of all sweeps whose name, with what follows it, begins with `of`."""
+        where = {"_id": page_failures(of), **(condition or {})}
+        await self._patience.outlast(lambda: self._database[FAILURES].delete_many(where))
 
     async def _update(
         self,
@@ -177,6 +228,19 @@ def _has(number: int) -> dict[str, Any]:
     return {f"pages.{number}": {"$exists": True}}
 
 
-def _behind(number: int) -> dict[str, Any]:
-    """Return the page to go on with when page `number` is settled; none stays none: a hole was tried again."""
-    return {"$cond": [{"$isNumber": "$next_page"}, {"$max": ["$next_page", number + 1]}, None]}
+def _settled(number: int, holes: dict[str, Any], stop: Stop | None) -> dict[str, Any]:
+    """Return the fields that say how far paging has come when page `number` is settled."""
+    if stop is None:
+        # None stays none: a hole was tried again.
+        behind = {"$cond": [{"$isNumber": "$next_page"}, {"$max": ["$next_page", number + 1]}, None]}
+        return {"holes": holes, "next_page": behind}
+    if stop.next_page is not None:  # from there on everything is asked again
+        holes = {"$filter": {"input": holes, "cond": {"$lt": ["$$this", stop.next_page]}}}
+    return {"holes": holes, "next_page": stop.next_page, "stop_reason": stop.reason}
+
+
+def _is_larger(limits: Mapping[str, int | None], *, than: Mapping[str, int | None]) -> bool:
+    """Tell whether one of the limits is larger than it was, or gone."""
+    return any(
+        before is not None and ((now := limits.get(name)) is None or now > before) for name, before in than.items()
+    )

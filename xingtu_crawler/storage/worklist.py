@@ -30,7 +30,10 @@ class Worklist:
         self._patience = patience
 
     async def missing(self, platforms: Sequence[str], endpoints: Sequence[str]) -> AsyncIterator[list[str]]:
-        """Yield the authors of `authors` who lack a document of any of these endpoints and platforms."""
+        """Yield the authors of `authors` who lack a document of any of these endpoints and platforms.
+
+        A batch without any is yielded too: whoever asks may have had enough.
+        """
         after = ""
         while authors := await self._read(AUTHORS, {"_id": {"$gt": after}}, {"_id": 1}, [("_id", ASCENDING)]):
             star_ids = [author["_id"] for author in authors]
@@ -42,8 +45,7 @@ class Worklist:
                     keys = [detail_id(star_id, platform) for star_id in star_ids]
                     there = await self._existing(collection, keys)
                     lacking.update(star_id for star_id, key in zip(star_ids, keys, strict=True) if key not in there)
-            if found := [star_id for star_id in star_ids if star_id in lacking]:
-                yield found
+            yield [star_id for star_id in star_ids if star_id in lacking]
 
     async def failed(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, terminal: bool

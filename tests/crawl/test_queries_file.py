@@ -1,0 +1,158 @@
+"""Several queries in one crawl: their sweeps run side by side, share the details, and go on together."""
+
+from __future__ import annotations
+
+import json
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.sandbox.process import SandboxProcess
+from xingtu_crawler.spiders.author_square import MOST_OPEN
+
+Database = AsyncDatabase[dict[str, Any]]
+QUERIES = "# both halves of the sandbox\ngender=FEMALE\n\ngender=MALE  # the other\n"
+
+
+@pytest.fixture
+def sandbox(start_sandbox: StartSandbox) -> SandboxProcess:
+    """A sandbox of 400 authors who take 100 ms to answer."""
+    return start_sandbox("--authors", "400", "--latency", "100")
+
+
+@pytest.fixture
+def crawler(sandbox: SandboxProcess, make_crawler: MakeCrawler, tmp_path: Path) -> Crawler:
+    (tmp_path / "queries.txt").write_text(QUERIES, encoding="utf-8")
+    return make_crawler(sandbox)
+
+
+def searches(sandbox: SandboxProcess) -> list[dict[str, Any]]:
+    return [call for call in sandbox.calls() if call["endpoint"] == "search"]
+
+
+async def test_sweeps_run_side_by_side(sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database) -> None:
+    done = crawler("author_square", queries_file="queries.txt", endpoints="none")
+    assert done.returncode == 0, done.stderr
+    sweeps = {each["filters"]["gender"]: each async for each in mongo_db.sweeps.find()}
+    assert {each["state"] for each in sweeps.values()} == {"finished"}
+    assert sum(each["authors"] for each in sweeps.values()) == await mongo_db.authors.count_documents({}) > 300
+    assert "authors found by gender=FEMALE" in done.stderr
+    # Two pages at a time, and never more: one of each sweep.
+    assert sandbox.ledger()["max_in_flight"] == 2
+    pages = [call["page"] for call in searches(sandbox)]
+    assert pages[:6] == [1, 1, 2, 2, 3, 3]
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["authors"] == await mongo_db.authors.count_documents({})
+
+
+async def test_what_was_killed_goes_on_together(sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database) -> None:
+    process = crawler.start("author_square", queries_file="queries.txt", endpoints="base_info")
+    wait_until(lambda: sandbox.ledger()["answered"] >= 150 or process.poll() is not None)
+    process.send_signal(signal.SIGKILL)
+    process.wait(timeout=60)
+    assert await mongo_db.sweeps.count_documents({"state": "open"}) == 2
+    done = crawler("author_square", queries_file="queries.txt", endpoints="base_info")
+    assert done.returncode == 0, done.stderr
+    assert [each["state"] async for each in mongo_db.sweeps.find()] == ["finished", "finished"]
+    authors = await mongo_db.authors.count_documents({})
+    assert await mongo_db.author_base_info.count_documents({}) == authors
+    assert sandbox.ledger()["answered_twice"] <= 64  # what was in flight when it was killed
+
+
+async def test_an_author_of_two_queries_is_asked_once_and_counts_once(
+    sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    (tmp_path / "same.txt").write_text("sort=DEFAULT\nsort=FANS\n", encoding="utf-8")
+    done = crawler("author_square", queries_file="same.txt", endpoints="base_info", max_pages=2, max_age=0)
+    assert done.returncode == 0, done.stderr
+    authors = await mongo_db.authors.count_documents({})
+    calls = sandbox.ledger()["by_endpoint"]
+    assert (calls["search"]["calls"], calls["base_info"]["calls"]) == (4, authors)
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["authors"] == authors
+    assert await mongo_db.search_hits.count_documents({}) == 80
+
+
+async def test_max_authors_is_for_the_crawl_and_a_larger_one_goes_on(
+    sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database
+) -> None:
+    for limit, pages in ((50, [1, 1, 2, 2]), (100, [3, 3])):
+        sandbox.control(reset_ledger=True)
+        done = crawler("author_square", queries_file="queries.txt", endpoints="base_info", max_authors=limit)
+        assert done.returncode == 0, done.stderr
+        assert [call["page"] for call in searches(sandbox)] == pages
+        assert await mongo_db.author_base_info.count_documents({}) == limit
+    assert await mongo_db.sweeps.count_documents({}) == 2
+
+
+async def test_many_queries_are_under_way_a_few_at_a_time(
+    sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    lines = [f"follower_range={number}000-{number + 40}000 sort=FANS" for number in range(10, 22)]
+    (tmp_path / "many.txt").write_text("\n".join(lines), encoding="utf-8")
+    done = crawler("author_square", queries_file="many.txt", endpoints="none", max_pages=1)
+    assert done.returncode == 0, done.stderr
+    assert await mongo_db.sweeps.count_documents({"state": "finished"}) == 12
+    assert 2 < sandbox.ledger()["max_in_flight"] <= MOST_OPEN
+
+
+async def test_one_query_that_is_incomplete_keeps_all_open(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    """Else the same command would pay once more for the pages of all others."""
+    (tmp_path / "queries.txt").write_text(QUERIES, encoding="utf-8")
+    sandbox = start_sandbox("--authors", "90")
+    crawler = make_crawler(sandbox)
+    done = crawler("author_square", queries_file="queries.txt", endpoints="none", max_calls=3)
+    assert done.returncode == 0, done.stderr
+    done = crawler("author_square", queries_file="queries.txt", endpoints="none")
+    assert done.returncode == 0, done.stderr
+    asked = [(call["page"], call["answered"]) for call in searches(sandbox)]
+    assert sandbox.ledger()["answered_twice"] == 0, asked
+    assert [each["state"] async for each in mongo_db.sweeps.find()] == ["finished", "finished"]
+
+
+async def test_queries_are_planned_with_one_page_each(
+    sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database
+) -> None:
+    words = ("plan", "author_square", "--json", "-a", "queries_file=queries.txt", "-a", "endpoints=base_info")
+    for made in (2, 0):
+        done = crawler.scrapy(*words)
+        assert (done.returncode, done.stderr) == (0, "")
+        plan = json.loads(done.stdout)
+        assert plan["calls_made"] == made
+    sandbox.control(reset_ledger=True)
+    done = crawler("author_square", queries_file="queries.txt", endpoints="base_info")
+    assert done.returncode == 0, done.stderr
+    assert sandbox.ledger()["calls"] == plan["calls"]["total"]["low"]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("gender=FEMALE\ngendr=MALE\n", "line 2: Unknown argument gendr=: did you mean gender=?"),
+        ("gender=FEMALE gender=MALE\n", "line 1: gender= stands there twice."),
+        ("max_pages=3\n", "line 1: max_pages= is for the whole crawl: type it with -a."),
+        ("keyword=美食\nsort=FANS\n", "line 2: sort= contradicts the one that was typed with -a."),
+        ("gender=FEMALE\n# x\ngender=女性\n", "line 3: this is the query of line 1."),
+        ("keyword='美食\n", "line 1: a quotation mark or a backslash stands alone."),
+        ("美食\n", "line 1: 美食 is no filter: write NAME=VALUE, and quote a value with spaces."),
+        ("# nothing\n\n", "holds no query: write one per line, as in keyword=美食."),
+    ],
+)
+def test_a_wrong_line_is_named_before_any_call(
+    sandbox: SandboxProcess, crawler: Crawler, tmp_path: Path, text: str, said: str
+) -> None:
+    (tmp_path / "wrong.txt").write_text(text, encoding="utf-8")
+    done = crawler("author_square", queries_file="wrong.txt", sort="DEFAULT")
+    assert done.returncode == 2
+    assert len(done.error_lines) == 1
+    assert done.error_lines[0].startswith("error: wrong.txt")
+    assert said in done.error_lines[0]
+    assert sandbox.ledger()["calls"] == 0

@@ -1,0 +1,311 @@
+"""Why paging ends, what is left out on the way, and what the same command does about it, against a scripted search."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
+from harness import Crawler, Finished
+from pymongo.asynchronous.database import AsyncDatabase
+
+Database = AsyncDatabase[dict[str, Any]]
+Crawl = Callable[..., Any]
+
+
+@pytest.fixture
+def api() -> ScriptedApi:
+    return ScriptedApi()
+
+
+@pytest.fixture
+async def crawl(api: ScriptedApi, mongo_uri: str, mongo_db: Database, tmp_path: Path) -> AsyncIterator[Crawl]:
+    """Return what crawls the scripted search, one attempt for each call, and returns how that ended."""
+    async with serving(api) as base_url:
+        crawler = Crawler(base_url, mongo_uri, mongo_db.name, tmp_path)
+
+        async def run(spider: str = "author_square", **arguments: Any) -> Finished:
+            settings = {"XINGTU_MAX_ATTEMPTS": 1}
+            if spider == "author_square":
+                arguments = {"endpoints": "none", **arguments}
+            return await asyncio.to_thread(crawler, spider, settings=settings, **arguments)
+
+        yield run
+
+
+async def sweep_of(mongo_db: Database) -> dict[str, Any]:
+    """Return the one sweep there is."""
+    (sweep,) = await mongo_db.sweeps.find().to_list()
+    return sweep
+
+
+FULL = {number: page(number, authors((number - 1) * 20)) for number in range(1, 20)}
+"""A search that never ends by itself."""
+Case = tuple[dict[int, Any], dict[str, Any], list[int], tuple[int, str, int | None]]
+"""The script, the arguments; the pages that are asked; exit code, state of the sweep, next page."""
+
+
+@pytest.mark.parametrize(
+    ("reason", "case"),
+    [
+        ("empty_page", ({3: page(3, [])}, {}, [1, 2, 3], (0, "finished", None))),
+        ("empty_page", ({3: page(3, [], total=None)}, {}, [1, 2, 3], (0, "finished", None))),
+        ("no_new_author", ({3: page(3, authors(5))}, {}, [1, 2, 3], (0, "finished", None))),
+        ("page_number_does_not_advance", ({3: page(2, authors(40))}, {}, [1, 2, 3], (0, "finished", None))),
+        ("no_more_pages", ({3: page(3, authors(40), more=False)}, {}, [1, 2, 3], (0, "finished", None))),
+        ("no_more_pages", ({3: page(3, authors(40, 7), more=None)}, {}, [1, 2, 3], (0, "finished", None))),
+        ("page_refused", ({3: code(400)}, {}, [1, 2, 3], (1, "open", 3))),
+        ("page_refused", ({3: code(404)}, {}, [1, 2, 3], (1, "open", 3))),
+        ("page_refused", ({5: code(404)}, {}, [1, 2, 3, 4, 5], (0, "finished", None))),
+        ("empty_page", ({5: code(201)}, {}, [1, 2, 3, 4, 5], (0, "finished", None))),
+        (
+            "pages_unreadable",
+            (
+                dict.fromkeys(range(3, 20), NO_PAGE) | {2: page(2, authors(20), total=200)},
+                {},
+                [1, 2, 3, 4, 5, 6, 7],
+                (1, "open", 3),
+            ),
+        ),
+        ("pages_unreadable", (dict.fromkeys(range(1, 20), code(500)), {}, [1, 2, 3, 4, 5], (1, "open", 1))),
+        ("max_pages", ({}, {"max_pages": 3}, [1, 2, 3], (0, "finished", 4))),
+        ("max_pages", ({2: NO_PAGE, 3: NO_PAGE}, {"max_pages": 3}, [1, 2, 3, 2, 3], (1, "open", 4))),
+        ("max_authors", ({}, {"max_authors": 45}, [1, 2, 3], (0, "finished", 4))),
+    ],
+)
+async def test_paging_ends_and_says_why(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database, reason: str, case: Case
+) -> None:
+    script, arguments, pages, expected = case
+    api.script = {**FULL, **script}
+    done = await crawl(**arguments)
+    assert f"No further page ({reason}): " in done.stderr
+    assert api.pages == pages
+    sweep = await sweep_of(mongo_db)
+    assert (done.returncode, sweep["state"], sweep["next_page"]) == expected
+    assert sweep["stop_reason"] == reason
+    # What was paid for is there, page for page.
+    assert await mongo_db.search_hits.count_documents({}) == sum(each["authors"] for each in sweep["pages"].values())
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["close_reason"] == ("max_authors" if reason == "max_authors" else "finished")
+
+
+async def test_a_query_that_the_api_refuses_is_told_in_one_line(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.script = {1: code(400, "followerRange is invalid")}
+    for _ in range(2):
+        done = await crawl()
+        assert done.returncode == 1
+        assert "The API refuses page 1 of the search (400, followerRange is invalid): check the filters" in done.stderr
+    assert api.pages == [1, 1]
+    assert (await sweep_of(mongo_db))["stop_reason"] == "page_refused"
+
+
+async def test_a_query_without_authors_is_no_failure(api: ScriptedApi, crawl: Crawl, mongo_db: Database) -> None:
+    api.script = {1: code(201)}
+    assert (await crawl()).returncode == 0
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["stop_reason"], sweep["holes"]) == ("finished", "empty_page", [])
+
+
+@pytest.mark.parametrize("missed", [code(500), NO_PAGE, code(0), code(201)])
+async def test_a_page_that_comes_at_the_second_try_is_no_failure(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database, missed: dict[str, Any]
+) -> None:
+    api.script = {2: [missed, page(2, authors(20))]}
+    done = await crawl()
+    assert api.pages == [1, 2, 3, 4, 5, 2]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["holes"], sweep["pages_read"], sweep["authors"]) == ("finished", [], 5, 100)
+    assert await mongo_db.failures.count_documents({}) == 0
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert run["failures"]["open"] == 0
+    # What was no page is kept as it came, and that is told.
+    quarantined = await mongo_db.quarantine.count_documents({})
+    assert (quarantined, done.returncode) == ((1, 1) if missed["code"] == 0 else (0, 0))
+
+
+@pytest.mark.parametrize(
+    ("missed", "reason"), [(code(500), "server error"), (NO_PAGE, "quarantined"), (code(201), "no content")]
+)
+async def test_the_same_command_asks_only_for_the_page_that_is_missing(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database, missed: dict[str, Any], reason: str
+) -> None:
+    api.script = {2: missed}
+    assert (await crawl()).returncode == 1
+    assert api.pages == [1, 2, 3, 4, 5, 2]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["stop_reason"], sweep["holes"]) == ("open", "no_more_pages", [2])
+    failure = await mongo_db.failures.find_one({})
+    assert failure is not None
+    assert (failure["page"], failure["terminal"]) == (2, False)
+    assert reason in failure["reason"]
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["failures"]["open"], run["failures"]["terminal"]) == (1, 0)
+
+    assert (await crawl()).returncode == 1
+    del api.script[2]
+    done = await crawl()
+    assert done.returncode == 0, done.stderr
+    assert api.pages == [1, 2, 3, 4, 5, 2, 2, 2]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["holes"], sweep["authors"], sweep["fewer"]) == ("finished", [], 100, 0)
+    assert await mongo_db.failures.count_documents({}) == 0
+    # And then it is another day's work.
+    assert (await crawl()).returncode == 0
+    assert await mongo_db.sweeps.count_documents({}) == 2
+
+
+async def test_the_same_command_goes_on_where_the_search_went_down(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.of = 160
+    api.script = {2: code(500), **dict.fromkeys(range(4, 20), code(500))}
+    done = await crawl()
+    assert done.returncode == 1
+    assert "The search seems to be down: the same command goes on at page 4" in done.stderr
+    assert api.pages == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert (await sweep_of(mongo_db))["holes"] == [2]
+    api.script, api.pages = {}, []
+    assert (await crawl()).returncode == 0
+    assert api.pages == [4, 5, 6, 7, 8, 2]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["authors"]) == ("finished", 160)
+    assert await mongo_db.failures.count_documents({}) == 0
+
+
+async def test_details_that_failed_are_asked_by_the_same_command_and_no_page_is(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.of = 40
+    lost, nobody = authors(3, 1)[0], authors(4, 1)[0]
+    api.without_details = {lost: 500, nobody: 404}
+    done = await crawl(endpoints="base_info")
+    assert done.returncode == 1
+    assert "only what failed is asked again" in done.stderr
+    assert (await sweep_of(mongo_db))["state"] == "open"
+    api.pages, api.details, api.without_details = [], [], {}
+    done = await crawl(endpoints="base_info")
+    assert done.returncode == 0, done.stderr
+    assert (api.pages, api.details) == ([], [lost])
+    assert (await sweep_of(mongo_db))["state"] == "finished"
+
+
+async def test_a_sweep_that_goes_on_is_not_finished_before_its_authors_have_been_asked_for(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    assert (await crawl()).returncode == 0
+    await mongo_db.sweeps.update_one({}, {"$set": {"state": "open", "finished_at": None}})
+    for _ in range(2):
+        done = await crawl(endpoints="base_info", max_calls=30)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+        assert (await sweep_of(mongo_db))["state"] == "open"
+    assert (await crawl(endpoints="base_info")).returncode == 0
+    assert (len(api.pages), len(api.details)) == (5, 100)
+    assert (await sweep_of(mongo_db))["state"] == "finished"
+
+
+async def test_a_larger_limit_goes_on_behind_the_pages_that_were_read(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    for arguments, pages, details in (
+        ({"max_authors": 30}, [1, 2], 30),
+        ({"max_authors": 35}, [], 5),
+        ({"max_pages": 3}, [3], 25),
+        ({"max_pages": 4}, [4], 20),
+        ({}, [5], 20),
+    ):
+        api.pages, api.details = [], []
+        done = await crawl(endpoints="base_info", **arguments)
+        assert done.returncode == 0, done.stderr
+        assert (api.pages, len(api.details)) == (pages, details), arguments
+        assert (await sweep_of(mongo_db))["state"] == "finished"
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["stop_reason"], sweep["limits"], sweep["authors"]) == ("no_more_pages", None, 100)
+
+
+async def test_the_same_limit_begins_anew_and_so_does_any_after_max_age(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    for arguments in ({"max_pages": 2}, {"max_pages": 2}, {"max_pages": 1}, {"max_pages": 3, "max_age": 0}):
+        assert (await crawl(**arguments)).returncode == 0
+    assert api.pages == [1, 2, 1, 2, 1, 1, 2, 3]
+    assert await mongo_db.sweeps.count_documents({"state": "finished", "stop_reason": "max_pages"}) == 4
+
+
+async def test_a_limit_does_not_stick_to_an_interrupted_sweep(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    assert (await crawl(max_pages=2, endpoints="base_info", max_calls=10)).returncode == 0
+    assert (await sweep_of(mongo_db))["stop_reason"] in {None, "max_pages"}
+    done = await crawl(endpoints="base_info")
+    assert done.returncode == 0, done.stderr
+    assert sorted(api.pages) == [1, 2, 3, 4, 5]
+    assert len(api.details) == 100
+    assert (await sweep_of(mongo_db))["authors"] == 100
+
+
+async def test_authors_who_moved_while_nobody_looked_are_no_end(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    assert (await crawl(max_calls=2)).returncode == 0
+    # Between the two crawls twenty authors have come in before all others.
+    api.script = {3: page(3, authors(20)), 4: page(4, authors(40)), 5: page(5, authors(60), more=False)}
+    assert (await crawl()).returncode == 0
+    assert api.pages == [1, 2, 3, 4, 5]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["stop_reason"], sweep["authors"], sweep["fewer"]) == ("no_more_pages", 80, 20)
+    # Twice in a row they are: then the search turns in a circle.
+    api.script[4] = page(4, authors(20))
+    await mongo_db.sweeps.update_one({}, {"$set": {"state": "open", "finished_at": None, "next_page": 3}})
+    assert (await crawl()).returncode == 0
+    assert api.pages == [1, 2, 3, 4, 5, 3, 4]
+    assert (await sweep_of(mongo_db))["stop_reason"] == "no_new_author"
+
+
+async def test_authors_whom_the_api_counts_and_does_not_show_are_told(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.script = {2: page(2, authors(15)), 5: page(5, authors(80, 18), more=False)}
+    done = await crawl()
+    assert done.returncode == 0
+    assert "93 distinct authors found, the API counts 100: 7 fewer" in done.stderr
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["authors"], sweep["total_count"], sweep["fewer"]) == (93, 100, 7)
+
+
+async def test_a_new_sweep_forgets_what_the_ones_before_it_did_not_get(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.script = {2: code(500)}
+    assert (await crawl()).returncode == 1
+    assert (await crawl(gender="FEMALE")).returncode == 1
+    api.script = {}
+    assert (await crawl(restart=1)).returncode == 0
+    left = [each["sweep"] async for each in mongo_db.failures.find()]
+    other = await mongo_db.sweeps.find_one({"state": "open", "filters.gender": {"$exists": True}})
+    assert other is not None
+    assert left == [other["_id"]]
+
+
+async def test_authors_with_nothing_to_be_had_do_not_use_up_the_limit(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.of = 20
+    assert (await crawl()).returncode == 0
+    api.without_details = dict.fromkeys(authors(0, 5), 404)
+    asked = []
+    for _ in range(3):
+        done = await crawl("authors", missing=1, endpoints="base_info", max_authors=5)
+        assert done.returncode == 0, done.stderr
+        asked.append(sorted(api.details))
+        api.details.clear()
+    assert asked == [authors(0, 5), authors(5, 5), authors(10, 5)]

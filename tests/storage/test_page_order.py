@@ -1,0 +1,76 @@
+"""The order in which pages are marked: a sweep goes on behind the last one, so none before it may be unstored."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.api import envelope
+from xingtu_crawler.items.answers import FailedQuestion, SearchAnswer, Stop
+from xingtu_crawler.items.page import SearchPage
+from xingtu_crawler.items.validation import validate_page
+from xingtu_crawler.storage.ledger import Ledger
+from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.writer import BulkWriter
+
+Database = AsyncDatabase[dict[str, Any]]
+NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+
+
+class Told(Sweeps):
+    """Sweeps that remember in which order their pages were marked."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self.marked: list[tuple[str, int]] = []
+
+    async def page_read(self, sweep: str, number: int, page: SearchPage, **facts: Any) -> None:
+        self.marked.append((sweep, number))
+        await super().page_read(sweep, number, page, **facts)
+
+    async def page_missed(self, sweep: str, number: int, **facts: Any) -> None:
+        self.marked.append((sweep, number))
+        await super().page_missed(sweep, number, **facts)
+
+
+def answer(sweep: str, number: int, *, misfits: int = 0) -> SearchAnswer:
+    authors = [{"star_id": str(number * 100 + rank)} for rank in range(5)] + [{"star_id": "?"}] * misfits
+    body = json.dumps({"code": 0, "data": {"authors": authors}}).encode()
+    return SearchAnswer(sweep, number, envelope.parse(body), body, NOW)
+
+
+def missed(sweep: str, number: int, **facts: Any) -> FailedQuestion:
+    return FailedQuestion("search", 500, "x", "x", None, 1, False, NOW, sweep=sweep, page=number, **facts)
+
+
+async def test_no_page_is_marked_before_the_one_in_front_of_it(mongo_db: Database) -> None:
+    patience, counted = Patience(5), []
+    writer = BulkWriter(mongo_db, patience)
+    sweeps = Told(mongo_db, writer, patience)
+    for name in ("a-1", "b-1"):
+        await sweeps.start(name, query_key=name[0], filters={}, run_id="1", started_at=NOW)
+    recorder = Recorder(
+        writer, Ledger(mongo_db, patience), sweeps, None, run_id="1", count=lambda what, _: counted.append(what)
+    )
+    # The first takes several writes, one after the other; the next ones take one each.
+    await asyncio.gather(
+        recorder.page(validate_page(answer("a-1", 1, misfits=3))),
+        recorder.failure(missed("a-1", 2, tried_again=True)),
+        recorder.failure(missed("a-1", 3, stop=Stop("max_pages", 4))),
+        recorder.page(validate_page(answer("b-1", 1))),
+    )
+    assert [number for name, number in sweeps.marked if name == "a-1"] == [1, 2, 3]
+    # Another sweep waits for nobody.
+    assert sweeps.marked.index(("b-1", 1)) < sweeps.marked.index(("a-1", 1))
+    found = await mongo_db.sweeps.find_one({"_id": "a-1"})
+    assert found is not None
+    assert (found["holes"], found["next_page"], found["stop_reason"]) == ([2, 3], 4, "max_pages")
+    # What is tried again has not failed yet.
+    assert counted.count("failures/open") == 1
+    assert await mongo_db.failures.count_documents({}) == 2
