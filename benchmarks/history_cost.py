@@ -2,7 +2,7 @@
 
 Each turn is one fresh crawl and one that fetches everything again, a day later. The figure is the ratio of the times
 from the first call until the process has ended: much of history is written in between and at the end, and what is not
-stored is not done. Each round has both kinds, who goes first alternates, and what is judged is the median of the rounds.
+stored is not done. Each round has both kinds, who goes first alternates, and the median of the rounds is judged.
 `python -m benchmarks.history_cost [--rounds 5] [--authors 2000]`
 """
 
