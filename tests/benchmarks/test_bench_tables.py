@@ -37,7 +37,7 @@ def test_growth_that_was_not_measured_is_no_growth_of_zero() -> None:
 
 
 def test_a_figure_is_told_with_what_it_reaches() -> None:
-    bounds = {"floor": 15.0, "aim": 5.0, "at_most": True}
-    lines = _printed(verdicts_table([("memory", Figure("growth", value, **bounds)) for value in (4.0, 10.0, 16.0)]))
+    figures = [Figure("growth", value, 15.0, 5.0, at_most=True) for value in (4.0, 10.0, 16.0)]
+    lines = _printed(verdicts_table([("memory", figure) for figure in figures]))
     told = [line.split("│")[-2].strip() for line in lines if "growth" in line]
     assert told == ["aim", "floor", "NO"]
