@@ -15,7 +15,7 @@ SCRAPY = $(VENV)/bin/python -m scrapy
 # The targets use the sandbox and the embedded MongoDB, whatever the shell is set up for.
 unexport JUSTONEAPI_TOKEN JUSTONEAPI_TOKEN_FILE JUSTONEAPI_ENV JUSTONEAPI_BASE_URL MONGO_URI MONGO_DATABASE
 
-.PHONY: help demo test lint bench bench-tutorial clean
+.PHONY: help demo test lint bench bench-tutorial bench-pace bench-promises clean
 
 help:
 	@echo "make demo            crawl 200 synthetic authors into an embedded MongoDB and show one of them"
@@ -23,6 +23,8 @@ help:
 	@echo "make lint            check style and types"
 	@echo "make bench           compare speed, memory and waste with three other crawlers (ARGS=--quick: a smaller run)"
 	@echo "make bench-tutorial  compare the speed with that of a tutorial's crawler"
+	@echo "make bench-pace      measure how well limits are used that nobody told"
+	@echo "make bench-promises  kill crawls and MongoDB, spoil answers, cap calls: is anything lost, or paid for twice?"
 	@echo "make clean           remove what the targets made, except the dataset in .data"
 
 # One answer in twelve fails, as it may with the real API; nothing of it is missing in the end.
@@ -52,6 +54,12 @@ bench: $(VENV)/.bench
 
 bench-tutorial: $(VENV)/.runtime
 	$(VENV)/bin/python -m benchmarks.tutorial
+
+bench-pace: $(VENV)/.runtime
+	$(VENV)/bin/python -m benchmarks.pace $(ARGS)
+
+bench-promises: $(VENV)/.runtime
+	$(VENV)/bin/python -m benchmarks.promises $(ARGS)
 
 clean:
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov build dist *.egg-info

@@ -31,7 +31,7 @@ _MB = 1_000_000
 
 
 class BenchmarkError(Exception):
-    """A crawl did not do what it was measured for. Raised by `Contest.crawl`."""
+    """A crawl did not do what it was measured for. Raised by `Contest.crawl` and `Run.growth`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Run:
     """One crawl: `calls` on the wire, `answered` usefully, `complete` authors with all four details.
 
     `seconds` from the first call until the process had ended, everything stored; `wall` its whole life; `cpu` what it
-    computed. `peak` is its largest resident memory in MB, `early` the largest until a tenth of the answers was there.
+    computed. `peak` is its largest resident memory in MB, `early` the largest until a tenth of the answers was there,
+    None where that moment was missed.
     """
 
     crawler: str
@@ -52,7 +53,7 @@ class Run:
     wall: float
     cpu: float
     peak: float
-    early: float
+    early: float | None
 
     @property
     def rate(self) -> float:
@@ -66,7 +67,9 @@ class Run:
 
     @property
     def growth(self) -> float:
-        """By which share the memory grew after a tenth of the run."""
+        """By which share the memory grew after a tenth of the run; `BenchmarkError` where that moment was missed."""
+        if self.early is None:
+            raise BenchmarkError(f"{self.crawler} was too fast to be measured after a tenth of it: take more authors")
         return self.peak / self.early - 1
 
 
@@ -144,18 +147,19 @@ class Contest:
         """Return what the process used; it has ended then."""
         tenth = self.authors * len(DETAILS) // 10
         begun = time.monotonic()
-        asked_at, peak, early, cpu = begun, 0.0, 0.0, 0.0
+        asked_at, peak, cpu = begun, 0.0, 0.0
+        early: float | None = None
         while process.poll() is None:
             now = time.monotonic()
             if now - begun > LONGEST_S:
                 raise BenchmarkError(f"the crawl did not end within {LONGEST_S} s")
             peak, cpu = _usage(process.pid) or (peak, cpu)
-            if not early and now - asked_at >= _LEDGER_S:
+            if early is None and now - asked_at >= _LEDGER_S:
                 asked_at = now
                 if self.sandbox.ledger()["answered"] >= tenth:
                     early = peak
             time.sleep(_SAMPLE_S)
-        return {"wall": time.monotonic() - begun, "cpu": cpu, "peak": peak, "early": early or peak}
+        return {"wall": time.monotonic() - begun, "cpu": cpu, "peak": peak, "early": early}
 
     def _complete(self, database: str) -> int:
         """Return how many authors have all four details, and forget the database."""

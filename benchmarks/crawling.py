@@ -6,27 +6,32 @@ Knows the crawler from outside only: its command line, its database and the sand
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from urllib.parse import quote
 
 from pymongo import MongoClient
 from pymongo.database import Database
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.storage.embedded import EmbeddedMongo
+from xingtu_crawler.storage.embedded import EmbeddedMongo, find_mongod
+from xingtu_crawler.storage.keeper import Server, answers
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_FLIGHT = 64
 """`CONCURRENT_REQUESTS`: so many calls are under way at most."""
+NOT_DURABLE = IN_FLIGHT + IN_FLIGHT * 3 // 4
+"""So many calls have been sent and are not stored at most: nothing is asked while 48 answers wait for MongoDB."""
 
 Question = tuple[str, str, str]
 """Endpoint, star id, platform; of a page of the search: "search", its number, ""."""
@@ -65,21 +70,33 @@ class Place:
         return self.folder / f"{self.database}.log"
 
     def start(
-        self, spider: str, variables: Mapping[str, str] | None = None, **arguments: object
+        self,
+        spider: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+        **arguments: object,
     ) -> subprocess.Popen[bytes]:
-        """Start a crawl."""
+        """Start a crawl with these environment variables, Scrapy settings and arguments."""
         words = [sys.executable, "-m", "scrapy", "crawl", spider]
         words += [word for name, value in arguments.items() for word in ("-a", f"{name}={value}")]
+        words += [word for name, value in (settings or {}).items() for word in ("-s", f"{name}={value}")]
         with self.log.open("ab") as log:
             return subprocess.Popen(
                 words, cwd=self.folder, env=self.environment(**(variables or {})), stdout=log, stderr=log
             )
 
     def crawl(
-        self, spider: str, variables: Mapping[str, str] | None = None, *, timeout: float = 600, **arguments: object
+        self,
+        spider: str,
+        variables: Mapping[str, str] | None = None,
+        *,
+        settings: Mapping[str, object] | None = None,
+        timeout: float = 600,
+        **arguments: object,
     ) -> int:
         """Crawl to the end and return the exit code; `timeout` in seconds."""
-        process = self.start(spider, variables, **arguments)
+        process = self.start(spider, variables, settings=settings, **arguments)
         try:
             return process.wait(timeout)
         finally:
@@ -114,14 +131,40 @@ class Place:
 
 
 @contextmanager
-def place(*options: str, database: str = "bench") -> Iterator[Place]:
-    """Start a sandbox with these options and an embedded MongoDB, both gone at the end."""
+def place(*options: str, mongo: AbstractContextManager[str] | None = None) -> Iterator[Place]:
+    """Start a sandbox with these options and a MongoDB, by default an embedded one, both gone at the end."""
     with (
         TemporaryDirectory(prefix="xingtu-bench-") as folder,
         SandboxProcess.start(options) as sandbox,
-        EmbeddedMongo(Path(folder) / "mongo", min_free_bytes=0) as uri,
+        mongo or EmbeddedMongo(Path(folder) / "mongo", min_free_bytes=0) as uri,
     ):
-        yield Place(sandbox, uri, database, Path(folder))
+        yield Place(sandbox, uri, "bench", Path(folder))
+
+
+class LoneMongo:
+    """A mongod that nobody starts again when it is killed; use it as a context manager that yields its URI."""
+
+    def __init__(self) -> None:
+        self._folder = TemporaryDirectory(prefix="xingtu-mongo-")
+        folder = Path(self._folder.name)
+        self._server = Server(str(find_mongod()), folder, folder / "mongod.sock")
+
+    def __enter__(self) -> str:
+        self.start()
+        return f"mongodb://{quote(str(self._server.socket_path), safe='')}"
+
+    def __exit__(self, *_exception: object) -> None:
+        self.kill()
+        self._folder.cleanup()
+
+    def start(self) -> None:
+        """Start it on the data files that it has, and wait until it answers."""
+        self._server.start()
+        wait_until(lambda: answers(self._server.socket_path))
+
+    def kill(self) -> None:
+        """End it at once, with SIGKILL."""
+        self._server.stop(signal.SIGKILL)
 
 
 def faults(**rates: float) -> list[str]:

@@ -1,5 +1,7 @@
 """`kill -9` at random moments of a crawl, the same command again each time: what is lost, what is paid for twice.
 
+In flight at a kill is what was sent and is not durable: calls that the sandbox had not answered, and answers that
+MongoDB did not have yet. Only those may be asked again.
 `python -m benchmarks.kill [--kills 20] [--authors 300] [--seed 1]`
 """
 
@@ -7,103 +9,142 @@ from __future__ import annotations
 
 import argparse
 import random
+import signal
 import subprocess
 import sys
 import threading
-from collections import Counter
 from dataclasses import dataclass, field
 
-from benchmarks.crawling import IN_FLIGHT, Place, faults, place, wait_until
-from benchmarks.history_check import Checked, check
+from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE, Place, Question, faults, place, wait_until
+from benchmarks.dataset_check import Dataset, examine
 from xingtu_crawler.api.endpoints import DETAILS, PAGE_SIZE
+
+SLOW = ("--latency", "100", "--jitter", "200")
+"""Milliseconds: so slow that many calls are in flight soon after a start."""
+LAST_MOMENTS = 8
+"""Answers that a kill leaves at least, where it can: one that comes after the end of a sweep interrupts nothing."""
+
+
+@dataclass(slots=True)
+class Kill:
+    """One kill: calls `made` by the run that it ended, those without an answer, answers that were not stored.
+
+    `repeated`: of the latter, those that were asked again later.
+    """
+
+    made: int
+    unanswered: int
+    lost: set[Question]
+    answers_before: int
+    """Answers of all runs until the kill."""
+    repeated: int = 0
+
+    @property
+    def in_flight(self) -> int:
+        """Calls that had been sent and were not durable."""
+        return self.unanswered + len(self.lost)
 
 
 @dataclass(slots=True)
 class Tally:
-    """What the crawls came to; `lost` are the answers of each killed run that were not stored when it was killed."""
+    """What the crawls came to. `unexplained` calls were answered again although no kill had interrupted them."""
 
-    authors: int
-    kills: int = 0
-    lost: list[int] = field(default_factory=list)
-    left: int = 0
-    complete: int = 0
-    duplicates: int = 0
-    unstored: int = 0
+    asked: int
+    dataset: Dataset
+    kills: list[Kill] = field(default_factory=list)
     answered: int = 0
     answered_twice: int = 0
+    unexplained: int = 0
     exit_code: int = -1
-    history: Checked = field(default_factory=Checked)
 
     def __str__(self) -> str:
         return (
-            f"{self.kills} kills: {self.complete}/{self.authors} authors complete, {self.duplicates} duplicates, "
-            f"{self.answered} answered, {self.unstored} of them not stored in the end; answered and in flight at the "
-            f"kills: {self.lost} = {sum(self.lost)}, unanswered and in flight: {self.left}, answered twice: "
-            f"{self.answered_twice}\n{self.history}"
+            f"{len(self.kills)} of {self.asked} kills hit a running crawl: {self.answered} answers, "
+            f"{self.answered_twice} to a question answered before, {self.unexplained} of them not in flight at a kill; "
+            f"{self.dataset}\n"
+            f"  in flight at each kill: {[kill.in_flight for kill in self.kills]}, answered among them: "
+            f"{[len(kill.lost) for kill in self.kills]}, asked again: {[kill.repeated for kill in self.kills]}"
         )
+
+    def broken(self) -> list[str]:
+        """Return what does not hold."""
+        claims = {
+            f"{self.asked} kills hit a running crawl that had made calls": len(self.kills) == self.asked
+            and all(kill.made for kill in self.kills),
+            "one of them at least hit many calls in flight": any(
+                kill.in_flight >= IN_FLIGHT // 2 for kill in self.kills
+            ),
+            "the last crawl did its job": self.exit_code == 0,
+            "only what was in flight at a kill is asked again": self.unexplained == 0,
+            f"of the answered at most {IN_FLIGHT} per kill": all(len(kill.lost) <= IN_FLIGHT for kill in self.kills),
+            f"at most {NOT_DURABLE} were in flight": all(kill.in_flight <= NOT_DURABLE for kill in self.kills),
+        }
+        return [claim for claim, holds in claims.items() if not holds] + self.dataset.broken()
 
 
 def kill_repeatedly(where: Place, *, kills: int, authors: int, seed: int) -> Tally:
     """Crawl `authors` authors, killed `kills` times, to the end."""
     chance = random.Random(seed)
-    tally = Tally(authors)
-    calls = authors * len(DETAILS) + authors // PAGE_SIZE
+    tally = Tally(kills, Dataset(authors))
+    questions = authors * len(DETAILS) + -(-authors // PAGE_SIZE)
     for number in range(kills):
-        # Spread over the crawl: its start, its middle, its last moments.
-        answered = int(calls * (number + chance.random()) / kills)
-        if number == kills - 1:
-            answered = calls
-        before = len(where.answered())
-        process = where.start("author_square")
-        _kill(where, process, answered=max(answered, 0 if chance.random() < 0.2 else before + 1), chance=chance)
-        if process.returncode == 0:
+        # Each kill takes a random share of what is left, so that the crawl is not through before the last of them.
+        left = questions - len(where.stored())
+        due = int(left / (kills - number) * chance.uniform(0.1, 1.9))
+        kill = _crawl_and_kill(where, after=max(1, min(due, left - LAST_MOMENTS)), chance=chance)
+        if kill is None:
             break  # it was through before the moment came
-        tally.kills += 1
-        stored = where.stored()
-        tally.lost.append(sum(question not in stored for question in where.answered()[before:]))
+        tally.kills.append(kill)
     tally.exit_code = where.crawl("author_square")
-    _examine(where, tally)
+    tally.dataset = examine(where, authors)
+    explain(where.answered(), tally)
     return tally
 
 
-def _kill(where: Place, process: subprocess.Popen[bytes], *, answered: int, chance: random.Random) -> None:
-    wait_until(lambda: where.sandbox.ledger()["answered"] >= answered or process.poll() is not None, timeout=120)
-    threading.Event().wait(chance.uniform(0, 0.25) if chance.random() < 0.5 else chance.uniform(0, 0.02))
-    process.kill()
-    process.wait()
-    # What was in flight has been answered into the void.
+def _crawl_and_kill(where: Place, *, after: int, chance: random.Random) -> Kill | None:
+    """Kill a crawl as soon as so many of its calls are answered; None where it has ended by itself."""
+    before = where.sandbox.ledger()
+    process = where.start("author_square")
+    answers = before["answered"] + after
+    wait_until(lambda: where.sandbox.ledger()["answered"] >= answers or process.poll() is not None, timeout=120)
+    threading.Event().wait(chance.uniform(0, 0.02))
+    _end(process)
+    # The sandbox notes the calls whose client has gone.
     seen = -1
     while seen != (seen := where.sandbox.ledger()["calls"]):
         threading.Event().wait(0.1)
-
-
-def _examine(where: Place, tally: Tally) -> None:
+    if process.returncode != -signal.SIGKILL:
+        return None
     ledger, answered, stored = where.sandbox.ledger(), where.answered(), where.stored()
-    tally.answered, tally.answered_twice = ledger["answered"], ledger["answered_twice"]
-    tally.left = ledger["by_code"].get("left", 0)
-    tally.unstored = len(set(answered) - stored)
-    with where.documents() as database:
-        for endpoint in DETAILS.values():
-            keys = Counter(each["star_id"] for each in database[endpoint.collection].find({}, {"star_id": 1}))
-            tally.duplicates += sum(count - 1 for count in keys.values())
-        known = {author["_id"] for author in database.authors.find({}, {"_id": 1})}
-        details = [{star for name, star, _ in stored if name == endpoint} for endpoint in DETAILS]
-        tally.complete = len(known.intersection(*details))
-        tally.history = check(database)
+    return Kill(
+        made=ledger["calls"] - before["calls"],
+        unanswered=ledger["by_code"].get("left", 0) - before["by_code"].get("left", 0),
+        lost=set(answered[before["answered"] :]) - stored,
+        answers_before=len(answered),
+    )
 
 
-def verdict(tally: Tally) -> list[str]:
-    """Return what does not hold."""
-    claims = {
-        "the last crawl did its job": tally.exit_code == 0,
-        "every author is complete": tally.complete == tally.authors,
-        "no document is there twice": tally.duplicates == 0,
-        "every answer is stored in the end": tally.unstored == 0,
-        "only what was in flight at a kill is asked again": tally.answered_twice <= sum(tally.lost),
-        "what is in flight is bounded": all(lost <= 2 * IN_FLIGHT for lost in tally.lost),
-        "history agrees with the documents": not tally.history.violations,
-    }
-    return [claim for claim, holds in claims.items() if not holds] + tally.history.violations[:10]
+def _end(process: subprocess.Popen[bytes]) -> None:
+    process.kill()
+    process.wait()
+
+
+def explain(answered: list[Question], tally: Tally) -> None:
+    """Find the kill because of which a question was answered again; each explains one further answer."""
+    tally.answered = len(answered)
+    seen: set[Question] = set()
+    open_losses = [set(kill.lost) for kill in tally.kills]
+    for number, question in enumerate(answered):
+        if question in seen:
+            tally.answered_twice += 1
+            for kill, losses in zip(reversed(tally.kills), reversed(open_losses), strict=True):
+                if kill.answers_before <= number and question in losses:
+                    losses.remove(question)
+                    kill.repeated += 1
+                    break
+            else:
+                tally.unexplained += 1
+        seen.add(question)
 
 
 def main() -> int:
@@ -114,9 +155,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
     rates = faults(code_301=0.1, code_500=0.03, garbage=0.01)
-    with place("--authors", str(options.authors), "--latency", "20", "--jitter", "30", *rates) as where:
+    with place("--authors", str(options.authors), *SLOW, *rates) as where:
         tally = kill_repeatedly(where, kills=options.kills, authors=options.authors, seed=options.seed)
-        broken = verdict(tally)
+        broken = tally.broken()
         if broken:
             print(where.log.read_text(encoding="utf-8", errors="replace")[-6000:])
     print(tally)

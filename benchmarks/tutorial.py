@@ -1,7 +1,8 @@
 """How many calls per second end in MongoDB: our crawler against the one that a tutorial would write.
 
 Both crawl the same authors of the same sandbox process into the same MongoDB, in turns, within one run of this
-program. The figure is their ratio; no absolute time means anything, for it is the machine's.
+program. The figure is their ratio; no absolute time means anything, for it is the machine's. The ratio that is judged
+is that to the tutorial as it stands, whose log is at DEBUG; `bench` judges that to a quiet tutorial, which is harder.
 """
 
 from __future__ import annotations

@@ -1,57 +1,43 @@
-"""No call beyond `max_calls` or the daily cap, whatever fails: the sandbox's ledger is the judge."""
+"""No call beyond `max_calls` (benchmarks/budget.py) or the daily cap: the sandbox's ledger is the judge."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
-from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from harness import Crawler, MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
-from benchmarks.crawling import faults
-from xingtu_crawler.sandbox.population import Population
-from xingtu_crawler.sandbox.process import SandboxProcess
+from benchmarks.budget import FAULTS, Spent, settled, spend
+from benchmarks.crawling import IN_FLIGHT, Place, faults
 
 Database = AsyncDatabase[dict[str, Any]]
 
 AUTHORS = 400
-FAULTS = faults(code_301=0.1, code_500=0.04, reset=0.03, cut=0.02, timeout=0.01)
-
-
-def _settled(sandbox: SandboxProcess) -> dict[str, Any]:
-    """Return the ledger when every call has ended: one that timed out ends when its client has left."""
-    seen: list[int] = [-1]
-
-    def unchanged() -> bool:
-        seen.append(sandbox.ledger()["calls"])
-        return len(seen) > 10 and len(set(seen[-10:])) == 1
-
-    wait_until(unchanged)
-    return sandbox.ledger()
 
 
 @pytest.mark.parametrize("max_calls", [1, 7, 100, 1000])
 @pytest.mark.parametrize("spider", ["author_square", "authors"])
-async def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
-    spider: str, max_calls: int, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
+    spider: str, max_calls: int, start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path
 ) -> None:
-    # So slow that 64 are in flight as soon as the pace has found out that nothing limits it.
-    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", "500", "--jitter", "100", *FAULTS)
-    population = Population(seed=1, size=AUTHORS)
-    named: dict[str, Any] = {}
-    if spider == "authors":
-        named["star_ids"] = ",".join(population.star_id(index) for index in range(AUTHORS))
-    crawler = make_crawler(sandbox)
-    done = crawler(spider, max_calls=max_calls, settings={"DOWNLOAD_TIMEOUT": 2}, **named)
-    assert done.returncode == 0, done.stderr
-    ledger = _settled(sandbox)
-    print(f"{spider}, max_calls={max_calls}: {ledger['calls']} calls, at most {ledger['max_in_flight']} in flight")
-    assert ledger["calls"] == max_calls
-    assert max_calls < 1000 or ledger["max_in_flight"] >= 48
-    run = await mongo_db.runs.find_one({})
-    assert run is not None
-    assert (run["close_reason"], run["calls"]["total"]) == ("max_calls", max_calls)
+    # The fewer the calls, the slower: or their answers come before 64 are under way.
+    latency = 500 if max_calls == 1000 else 1500
+    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", str(latency), "--jitter", "100", *FAULTS)
+    where = Place(sandbox, mongo_uri, f"test_{uuid4().hex}", tmp_path)
+    spent = spend(where, spider, max_calls, authors=AUTHORS)
+    print(spent)
+    assert spent.broken() == []
+
+
+def test_a_call_too_many_or_too_few_in_flight_is_broken() -> None:
+    fine = Spent("authors", 100, 100, 100, 20, IN_FLIGHT, "max_calls", 0)
+    assert fine.broken() == []
+    assert len(replace(fine, calls=101, recorded=101).broken()) == 1
+    assert len(replace(fine, in_flight=IN_FLIGHT - 1).broken()) == 1
 
 
 async def test_two_processes_share_the_daily_cap_and_give_back_what_they_did_not_use(
@@ -63,14 +49,14 @@ async def test_two_processes_share_the_daily_cap_and_give_back_what_they_did_not
     crawler = make_crawler(sandbox)
     # One that ends early by itself, and gives back; then two at once that use the day up.
     assert crawler("author_square", max_calls=21, settings=settings).returncode == 0
-    assert await _day(mongo_db) == _settled(sandbox)["calls"] == 21
+    assert await _day(mongo_db) == settled(sandbox)["calls"] == 21
     other = tmp_path / "other"
     other.mkdir()
     second = Crawler(sandbox.base_url, crawler.mongo_uri, mongo_db.name, other)
     process = second.start("author_square", settings=settings, sort="FANS")
     first = crawler("author_square", settings=settings, sort="DEFAULT")
     assert (first.returncode, process.wait(timeout=60)) == (0, 0)
-    ledger = _settled(sandbox)
+    ledger = settled(sandbox)
     print(f"daily cap {cap}: {ledger['calls']} calls of 3 processes, counted {await _day(mongo_db)}")
     assert ledger["calls"] == await _day(mongo_db) == cap
     reasons = [run["close_reason"] async for run in mongo_db.runs.find(sort=[("started_at", 1)])]

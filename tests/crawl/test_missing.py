@@ -14,7 +14,7 @@ from harness import StartSandbox
 from pymongo import MongoClient
 
 from benchmarks.crawling import Place
-from benchmarks.missing import FEW, broken, crawl, fill, missing
+from benchmarks.missing import FEW, LATEST_FIRST_CALL_S, Streamed, broken, crawl, fill, missing
 from xingtu_crawler.api.endpoints import DETAILS, Platform
 from xingtu_crawler.sandbox.population import Population
 
@@ -34,9 +34,16 @@ def many(start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path) -> Any:
 
 def test_missing_details_are_found_in_any_number_of_authors(many: Place, start_sandbox: StartSandbox) -> None:
     few = replace(many, sandbox=start_sandbox("--authors", str(FEW)), database=f"{many.database}_few")
-    of_few, of_many = missing(few, FEW, WANTED), missing(many, AUTHORS, WANTED)
-    print(of_few, of_many, sep="\n")
+    (of_few, *_), of_many = missing(few, FEW, WANTED), missing(many, AUTHORS, WANTED)
+    print(of_few, *of_many, sep="\n")
     assert broken(of_few, of_many, WANTED) == []
+
+
+def test_a_late_first_call_is_not_passed_over() -> None:
+    few = Streamed(FEW, 0, WANTED, 0, peak_mb=80, first_call_s=1)
+    late = Streamed(AUTHORS, 0, WANTED, 0, peak_mb=80, first_call_s=LATEST_FIRST_CALL_S + 0.1)
+    assert broken(few, [few, few], WANTED) == []
+    assert broken(few, [few, late], WANTED) == ["the first call comes within 10 s"]
 
 
 def test_failed_and_stale_details_are_found_in_any_number_of_authors(many: Place) -> None:

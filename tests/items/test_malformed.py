@@ -1,4 +1,4 @@
-"""Malformed answers end as documents, in quarantine or as failures: benchmarks/malformed.py in small; hypothesis."""
+"""Malformed answers end as documents or in quarantine: benchmarks/malformed.py in small; hypothesis."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from benchmarks.malformed import Fuzzer, Malformed, feed
+from benchmarks.fuzzer import Fuzzer, Malformed, says_failure
+from benchmarks.malformed import feed
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -58,7 +59,7 @@ def test_answers_that_nobody_has_thought_of(mongo_uri: str) -> None:
     @given(st.sampled_from([*DETAILS, SEARCH.name]), BODIES)
     @settings(max_examples=400, deadline=None, database=None, suppress_health_check=list(HealthCheck))
     def collect(endpoint: str, body: bytes) -> None:
-        found.append(Malformed("any", endpoint, str(10**18 + len(found)), len(found) + 1, body))
+        found.append(Malformed("any", endpoint, str(10**18 + len(found)), len(found) + 1, body, says_failure(body)))
 
     collect()
     result = asyncio.run(_feed(mongo_uri, iter(found)))
