@@ -30,8 +30,8 @@ from xingtu_crawler.storage.keeper import Server, answers
 ROOT = Path(__file__).resolve().parent.parent
 IN_FLIGHT = 64
 """`CONCURRENT_REQUESTS`: so many calls are under way at most."""
-NOT_DURABLE = IN_FLIGHT + IN_FLIGHT * 3 // 4
-"""So many calls have been sent and are not stored at most: nothing is asked while 48 answers wait for MongoDB."""
+NOT_DURABLE = IN_FLIGHT * 5 // 4
+"""So many calls have been sent and are not stored at most."""
 
 Question = tuple[str, str, str]
 """Endpoint, star id, platform; of a page of the search: "search", its number, ""."""

@@ -18,7 +18,7 @@ class Session:
     pool: TokenPool
     budget: Budget = field(default_factory=lambda: Budget(None))
     daily_calls: Any = None
-    hold: Callable[[], float] = lambda: 0.0
+    hold: Callable[[int], float] = lambda _waiting: 0.0
     is_over: bool = False
     closed: list[str] = field(default_factory=list)
 

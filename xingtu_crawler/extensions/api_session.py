@@ -86,8 +86,11 @@ class ApiSession:
         self.pool = read_pool(crawler.settings)
         self.budget = Budget(None)
         self.daily_calls: DailyCalls | None = None
-        self.hold: Callable[[], float] = lambda: 0.0
-        """For how many seconds no call is to be made, as its answer could not be stored; to be asked again then."""
+        self.hold: Callable[[int], float] = lambda _waiting: 0.0
+        """For how many seconds no call is to be made, as its answer could not be stored; to be asked again then.
+
+        Told how many of the requests in the downloader wait for their turn.
+        """
         self.close_reason: str | None = None
         self._base_url = ""
         self._balances: dict[str, Decimal] = {}

@@ -79,8 +79,8 @@ class RunRecord:
         self._closed = asyncio.Event()
         self._told: set[str] = set()
         self._calls_by_day = CallsByDay()
-        # What a kill costs is what is in flight and what is being stored.
-        self._most_unstored = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 3 // 4)
+        # What a kill costs: calls on the wire, and a quarter as many answers on their way into MongoDB.
+        self._most_open = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 5 // 4)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -173,12 +173,15 @@ class RunRecord:
             return reason
         return None
 
-    def _hold(self) -> float:
-        """Return for how long nothing is to be asked: MongoDB is away, or as much waits for it as a crash may cost."""
+    def _hold(self, waiting: int) -> float:
+        """Return for how long nothing is to be asked: MongoDB is away, or as much is on its way as a crash may cost."""
         assert self._store is not None
         if self._store.patience.is_tried:
             return _WHILE_AWAY_S
-        return _WHILE_BUSY_S if len(self._unstored) >= self._most_unstored else 0.0
+        engine = self._crawler.engine
+        sent = len(engine.downloader.active) - waiting
+        being_stored = len(engine.scraper.slot.active) if engine.scraper.slot else 0
+        return _WHILE_BUSY_S if sent + being_stored >= self._most_open else 0.0
 
     def _oldest_unstored(self) -> datetime | None:
         answers = (answer for answer in self._unstored.values() if not isinstance(answer, FailedQuestion))

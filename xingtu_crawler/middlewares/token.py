@@ -69,7 +69,7 @@ class TokenMiddleware:
             endpoint = request.meta[meta.ENDPOINT]
             if endpoint in self._held:
                 passed.append((request, turn))
-            elif wait := self._try(request, turn, loop.time()):
+            elif wait := self._try(request, turn, loop.time(), waiting=len(self._waiting) + len(passed) + 1):
                 passed.append((request, turn))
                 self._held.add(endpoint)
                 self._held_for_all = wait.for_all
@@ -78,13 +78,13 @@ class TokenMiddleware:
         if self._waiting:
             self._timer = loop.call_later(sleep, self._serve)
 
-    def _try(self, request: Request, turn: asyncio.Future[None], now: float) -> Wait | None:
+    def _try(self, request: Request, turn: asyncio.Future[None], now: float, *, waiting: int) -> Wait | None:
         if turn.done():  # the crawl was cancelled under it
             return None
         if self._session.is_over:
             turn.set_exception(CrawlClosingError("the crawl is closing"))
             return None
-        if hold := self._session.hold():  # what comes back now could not be stored
+        if hold := self._session.hold(waiting):  # what comes back now could not be stored
             return Wait(hold)
         decision = self._session.pool.lease(request.meta[meta.ENDPOINT], now=now, today=datetime.now(UTC))
         match decision:

@@ -5,10 +5,12 @@ Streamed, in batches of author ids: millions of authors take no more memory than
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 
+import bson
 from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -20,6 +22,8 @@ from xingtu_crawler.storage.patience import Patience
 
 _BATCH = 2000
 """How many ids are read at once; the ids of one batch fit into one query."""
+_RANGE = 10_000
+"""How many keys of a range the server sends at once: between two authors of `authors` there may be any number."""
 
 
 class Worklist:
@@ -34,18 +38,14 @@ class Worklist:
 
         A batch without any is yielded too: whoever asks may have had enough.
         """
+        asked = [(DETAILS[endpoint].collection, platform) for endpoint in endpoints for platform in platforms]
         after = ""
         while authors := await self._read(AUTHORS, {"_id": {"$gt": after}}, {"_id": 1}, [("_id", ASCENDING)]):
             star_ids = [author["_id"] for author in authors]
             after = star_ids[-1]
-            lacking: set[str] = set()
-            for endpoint in endpoints:
-                collection = DETAILS[endpoint].collection
-                for platform in platforms:
-                    keys = [detail_id(star_id, platform) for star_id in star_ids]
-                    there = await self._existing(collection, keys)
-                    lacking.update(star_id for star_id, key in zip(star_ids, keys, strict=True) if key not in there)
-            yield [star_id for star_id in star_ids if star_id in lacking]
+            there = await asyncio.gather(*(self._there(*each, star_ids) for each in asked))
+            complete = set.intersection(*there)
+            yield [star_id for star_id in star_ids if star_id not in complete]
 
     async def failed(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, terminal: bool
@@ -81,11 +81,24 @@ class Worklist:
                 yield [Question(endpoint, star_id, name) for star_id, name in keys if name in platforms]
                 since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
 
-    async def _existing(self, collection: str, keys: list[str]) -> set[str]:
-        found = await self._patience.outlast(
-            lambda: self._database[collection].find({"_id": {"$in": keys}}, {"_id": 1}, batch_size=_BATCH).to_list()
-        )
-        return {document["_id"] for document in found}
+    async def _there(self, collection: str, platform: str, star_ids: Sequence[str]) -> set[str]:
+        """Return those of these authors of whom there is a document.
+
+        The index is read from the first of their keys to the last, which is a fraction of looking each of them up.
+        """
+        star_id_of = {detail_id(star_id, platform): star_id for star_id in star_ids}
+        within = {"_id": {"$gte": min(star_id_of), "$lte": max(star_id_of)}}
+
+        async def read() -> set[str]:
+            found: set[str] = set()
+            async for batch in self._database[collection].find_raw_batches(within, {"_id": 1}, batch_size=_RANGE):
+                keys = (
+                    document["_id"] for document in bson.decode_all(cast("bytes", batch))
+                )  # PyMongo calls it a document
+                found.update(star_id_of[key] for key in keys if key in star_id_of)
+            return found
+
+        return await self._patience.outlast(read)
 
     async def _read(
         self, collection: str, condition: dict[str, Any], fields: dict[str, int], order: list[tuple[str, int]]
