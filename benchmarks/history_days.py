@@ -79,7 +79,7 @@ def _in_search(author: dict[str, Any]) -> dict[str, dict[str, Any]]:
     facts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
     for video in (*author["items"], *json.loads(author["attribute_datas"]["last_10_items"])):
         for name, value in video.items():
-            if name != "item_id":
+            if name not in {"item_id", "video_tag"}:  # the tag is of the search, and no content
                 facts[video["item_id"]].setdefault("created" if name == "item_create_time" else name, str(value))
     return facts
 

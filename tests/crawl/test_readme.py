@@ -21,6 +21,10 @@ AN_AUTHOR = "$(scrapy find authors --limit 1 --fields star_id --lines | cut -d'\
 MEANT = {
     "scrapy plan author_square -a …": "scrapy plan author_square -a keyword=美食",
     "scrapy crawl author_square -a …": "scrapy crawl author_square -a keyword=美食 -a max_authors=20",
+    "scrapy crawl author_square -a queries_file=…": (
+        "echo keyword=美食 gender=FEMALE > queries.txt; "
+        "scrapy crawl author_square -a queries_file=queries.txt -a max_authors=20"
+    ),
     "scrapy crawl authors -a star_ids=…": f"scrapy crawl authors -a star_ids={AN_AUTHOR}",
 }
 """What a reader types for a line that leaves something to the reader."""
