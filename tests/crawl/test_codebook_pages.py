@@ -38,7 +38,7 @@ def paths(document: dict[str, Any], above: Path = ()) -> Iterator[Path]:
 
 
 def documented(page: str) -> set[Path]:
-    """Return the fields of a page: of the first column of its tables of fields, and the `_id` that the text explains."""
+    """Return the fields of a page: the first column of its tables of fields, and the `_id` that the text explains."""
     tables = re.findall(r"^\| field \|.*?(?=^$|\Z)", page, re.MULTILINE | re.DOTALL)
     cells = re.findall(r"^\| (`.*?`) \| ", "".join(tables), re.MULTILINE)
     names = [name for cell in cells for name in re.findall(r"`(.+?)`", cell)]

@@ -247,6 +247,8 @@ class AuthorSquareSpider(XingtuSpider):
 
     async def _lack_details(self, sweeps: list[Sweep]) -> bool:
         """Tell whether details of the authors that were taken are still to be asked, by the rule that claims follow."""
+        if not self.crawler.stats.get_value("xingtu/failures/open"):
+            return False  # all of them have been asked, and nothing is left open
         for sweep in sweeps:
             star_ids = [star_id for star_id, taken in sweep.seen.items() if taken]
             for at in range(0, len(star_ids), AT_ONCE):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -20,6 +20,7 @@ from xingtu_crawler.api.tokens import QUOTA_ZONE
 from xingtu_crawler.storage.collections import DAILY_CALLS
 from xingtu_crawler.storage.patience import Patience
 
+_DAY = timedelta(days=1)
 _CLAIM = 16
 """How many calls are claimed at once: a crash can leave so many of the day's calls unused."""
 
@@ -34,6 +35,7 @@ class DailyCalls:
         self._claimed = 0
         self._day = ""
         self._made: Counter[str] = Counter()
+        self._known = (datetime.fromtimestamp(0, QUOTA_ZONE), "")
         self._lock = asyncio.Lock()
 
     async def take(self, now: datetime) -> bool:
@@ -41,12 +43,11 @@ class DailyCalls:
 
         Raises `StorageError` where MongoDB stayed away for longer than the patience.
         """
-        day = now.astimezone(QUOTA_ZONE).date().isoformat()
         if self._cap is None:
-            self._made[day] += 1
+            self._made[self._day_of(now)] += 1
             return True
         async with self._lock:
-            if day != self._day:
+            if (day := self._day_of(now)) != self._day:
                 self._day, self._claimed = day, 0
             if self._claimed == 0:
                 self._claimed = await self._claim(day, self._cap)
@@ -57,11 +58,19 @@ class DailyCalls:
 
     def put_back(self, taken_at: datetime) -> None:
         """Return one call that was taken and not made."""
-        day = taken_at.astimezone(QUOTA_ZONE).date().isoformat()
+        day = self._day_of(taken_at)
         if self._cap is None:
             self._made[day] -= 1
         elif day == self._day:
             self._claimed += 1
+
+    def _day_of(self, moment: datetime) -> str:
+        """Return the day as it is written in MongoDB; asked at every call, so that it is worked out once a day."""
+        begin, name = self._known
+        if not begin <= moment < begin + _DAY:
+            local = moment.astimezone(QUOTA_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
+            begin, name = self._known = local, local.date().isoformat()
+        return name
 
     async def count(self) -> None:
         """Add the calls that were made without a cap: now and then, for nobody waits for it.

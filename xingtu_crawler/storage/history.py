@@ -140,8 +140,11 @@ class History:
             complete_until = min(now, self.oldest_unstored() or now) - _ON_THE_WAY
             touched, self._touched = self._touched, {}
             try:
-                for collection, keys in touched.items():
-                    await self._project_all(collection, sorted(keys), self._flushed_at)
+                # At once: the server has more than one core, and at the end of a crawl somebody waits.
+                parts = [self._project_all(name, sorted(keys), self._flushed_at) for name, keys in touched.items()]
+                results = await asyncio.gather(*parts, return_exceptions=True)
+                if failed := [each for each in results if each is not None]:
+                    raise failed[0]
             except StorageError:
                 self._touch_again(touched)
                 raise

@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 _MOST_OPERATIONS = 1000
 """The most writes in one flush: keeps a flush well below MongoDB's 48 MB message limit and memory bounded."""
-_DISTANCE_S = 0.025
+_DISTANCE_S = 0.04
 """From the start of one flush to that of the next, at least, where several write: a flush costs more than the writes
 of one answer. Who writes alone, one after the other, waits for nobody."""
 _DUPLICATE_KEY = 11000
