@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Self
 
 from xingtu_crawler.api.envelope import Envelope
 
@@ -77,6 +78,29 @@ class FailedQuestion:
     """Of a page: why no page follows this one; None where one does."""
     tried_again: bool = False
     """Of a page: whether this crawl asks it once more. It counts as failed when it has failed for good."""
+
+    @classmethod
+    def of_unfit(cls, answer: DetailAnswer | SearchAnswer, why: str) -> Self:
+        """Return the record of a question whose answer came, was paid for, and cannot be a document.
+
+        Asking for details again at once would buy the same; a page without its authors is a page that is missing.
+        """
+        unfit = cls(
+            endpoint=answer.endpoint if isinstance(answer, DetailAnswer) else "search",
+            code=answer.envelope.code,
+            reason="quarantined",
+            message=why,
+            request_id=answer.envelope.request_id,
+            attempts=1,
+            terminal=isinstance(answer, DetailAnswer),
+            failed_at=answer.fetched_at,
+        )
+        if isinstance(answer, DetailAnswer):
+            unfit.star_id, unfit.platform = answer.star_id, answer.platform
+        else:
+            unfit.sweep, unfit.page = answer.sweep, answer.page
+            unfit.stop, unfit.tried_again = answer.stop, answer.tried_again
+        return unfit
 
     def __str__(self) -> str:
         what = f"page {self.page}" if self.page is not None else f"{self.star_id} ({self.platform})"

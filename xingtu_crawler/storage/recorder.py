@@ -214,22 +214,8 @@ class Recorder:
         """Keep a detail answer that cannot be a document: its raw body in quarantine, the question in failures."""
         asked = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform}
         await self._quarantine(reason, answer.body, asked, answer)
-        if failed:
-            # It was paid for, and asking again at once would buy the same: terminal until `max_age` has passed.
-            await self.failure(
-                FailedQuestion(
-                    endpoint=answer.endpoint,
-                    code=answer.envelope.code,
-                    reason="quarantined",
-                    message=reason,
-                    request_id=answer.envelope.request_id,
-                    attempts=1,
-                    terminal=True,
-                    failed_at=answer.fetched_at,
-                    star_id=answer.star_id,
-                    platform=answer.platform,
-                )
-            )
+        if failed:  # terminal until `max_age` has passed
+            await self.failure(FailedQuestion.of_unfit(answer, reason))
 
     async def quarantine_page(self, answer: SearchAnswer, reason: str, body: bytes, *, rank: int | None = None) -> None:
         """Keep what is no search page (`body`: as it came), or one author on a page (`rank`; `body`: the element).
@@ -239,22 +225,7 @@ class Recorder:
         asked = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
         await self._quarantine(reason, body, asked if rank is None else {**asked, "rank": rank}, answer)
         if rank is None:
-            await self.failure(
-                FailedQuestion(
-                    endpoint="search",
-                    code=answer.envelope.code,
-                    reason="quarantined",
-                    message=reason,
-                    request_id=answer.envelope.request_id,
-                    attempts=1,
-                    terminal=False,
-                    failed_at=answer.fetched_at,
-                    sweep=answer.sweep,
-                    page=answer.page,
-                    stop=answer.stop,
-                    tried_again=answer.tried_again,
-                )
-            )
+            await self.failure(FailedQuestion.of_unfit(answer, reason))
 
     async def _quarantine(
         self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedQuestion
