@@ -5,7 +5,7 @@ A slot would be a second queue between a token's lease and the wire, and costs c
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from scrapy.core.downloader import Downloader
 from scrapy.utils.defer import deferred_from_coro
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from scrapy import Request
     from scrapy.http import Response
     from twisted.internet.defer import Deferred
+
+T = TypeVar("T")
 
 
 class SlotlessDownloader(Downloader):
@@ -26,10 +28,10 @@ class SlotlessDownloader(Downloader):
     def fetch(self, request: Request) -> Deferred[Response | Request]:  # type: ignore[override]
         """Return what comes of a request: a response, or the request that a middleware puts in its place."""
         self.active.add(request)
-        return deferred_from_coro(self._fetch(request))
+        result = deferred_from_coro(self.middleware.download_async(self.handlers.download_request_async, request))
+        # When it is handed over, and not when it is there: in between, the engine would take the crawl to be idle.
+        return result.addBoth(self._leave, request)
 
-    async def _fetch(self, request: Request) -> Response | Request:
-        try:
-            return await self.middleware.download_async(self.handlers.download_request_async, request)
-        finally:
-            self.active.remove(request)
+    def _leave(self, result: T, request: Request) -> T:
+        self.active.remove(request)
+        return result

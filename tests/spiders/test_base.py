@@ -9,6 +9,7 @@ from typing import Any
 from scrapy.utils.test import get_crawler
 
 from xingtu_crawler.spiders.authors import AuthorsSpider
+from xingtu_crawler.spiders.base import AHEAD
 from xingtu_crawler.storage.ledger import Question
 
 
@@ -53,3 +54,18 @@ async def test_mongodb_is_not_closed_under_whoever_is_asking_it() -> None:
     answered.set()
     await asyncio.wait_for(finishing, 5)
     assert await asyncio.wait_for(asking, 5) == []
+
+
+async def test_who_waits_for_room_is_woken_by_what_was_not_to_be_asked_after_all() -> None:
+    """A page reserves room for the details of its authors; all of them may be fresh."""
+    made, looked = spider(), list[int]()
+    made.is_closing = lambda: len(looked) >= 2
+    made.open_details = 64 * AHEAD
+    asking = asyncio.create_task(anext(made.paced(endless(looked)), None))
+    while not looked:
+        await asyncio.sleep(0)
+    await asyncio.sleep(0.01)
+    assert not asking.done()
+    made.give_back(80)
+    assert await asyncio.wait_for(asking, 5) is None
+    assert looked == [0, 1]

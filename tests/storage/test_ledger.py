@@ -252,6 +252,7 @@ async def test_what_has_failed_in_this_run_is_not_asked_again_by_it(
     await failed(mongo_db, "base_info", "3", terminal=False, failed_at=SINCE - MOMENT)
     found = await asked(ledger, ["1", "2", "3"], endpoints=["base_info"], failed_before=SINCE, terminal=terminal)
     assert found == [("3", "base_info", SHORT)]
+    assert ledger.passed_over == 1  # which somebody has to ask again
 
 
 async def test_what_is_lacking_is_told_and_not_claimed(ledger: Ledger, mongo_db: Database) -> None:

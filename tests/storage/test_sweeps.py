@@ -300,6 +300,15 @@ async def test_a_page_that_is_there_is_not_missed(sweeps: Sweeps) -> None:
     assert await goes_on(sweeps) == ("q-1", 2, (), 60)
 
 
+async def test_holes_are_told_whoever_made_them(sweeps: Sweeps) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    assert not await sweeps.have_holes(["q-1"])
+    await sweeps.page_missed("q-1", 2)
+    assert await sweeps.have_holes(["q-1", "q-2"])
+    assert not await sweeps.have_holes(["q-2"])
+
+
 async def finish(sweeps: Sweeps, *, complete: bool = True, **limits: int | None) -> None:
     stop = Stop("max_pages", 3) if limits else Stop("no_more_pages")
     await sweeps.finish(

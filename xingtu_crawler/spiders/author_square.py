@@ -129,7 +129,9 @@ class AuthorSquareSpider(XingtuSpider):
         )
         try:
             page = parse_page(response.envelope.data)
-        except IdentityError as error:
+        except Exception as error:
+            if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
+                self.logger.exception("Page %d could not be read", number)
             lost = of.lose(number, code=response.envelope.code, terminal=False, again=again, max_authors=self._enough)
             answer.stop, answer.tried_again = lost.stop, lost.tried_again
             self.logger.warning("Page %d is not a search page: %s", number, error)
@@ -152,7 +154,7 @@ class AuthorSquareSpider(XingtuSpider):
                 expected -= 1
                 yield self.detail_request(question)
         finally:
-            self.open_details -= expected
+            self.give_back(expected)
         for request in self.follow_up():
             yield request
 
@@ -229,6 +231,8 @@ class AuthorSquareSpider(XingtuSpider):
         elif not self._all_begun or self.ledger.open_claims or not all(sweep.is_done for sweep in sweeps):
             return
         complete = not any(sweep.was_cut_off or sweep.stays_open or sweep.holes for sweep in sweeps)
+        # In MongoDB there may be more: pages that were read here and could not be stored.
+        complete = complete and not await self.sweeps.have_holes([sweep.name for sweep in sweeps])
         complete = complete and not await self._lack_details(sweeps)
         by_limit = any(sweep.stop is not None and sweep.stop.reason in LIMITS for sweep in sweeps)
         for sweep in sweeps:
@@ -247,8 +251,13 @@ class AuthorSquareSpider(XingtuSpider):
 
     async def _lack_details(self, sweeps: list[Sweep]) -> bool:
         """Tell whether details of the authors that were taken are still to be asked, by the rule that claims follow."""
-        if not self.crawler.stats.get_value("xingtu/failures/open"):
-            return False  # all of them have been asked, and nothing is left open
+        stats = self.crawler.stats
+        if not (
+            self.ledger.passed_over
+            or stats.get_value("xingtu/failures/open")
+            or stats.get_value("spider_exceptions/count")
+        ):
+            return False  # all of them have been claimed, and no claim is left
         for sweep in sweeps:
             star_ids = [star_id for star_id, taken in sweep.seen.items() if taken]
             for at in range(0, len(star_ids), AT_ONCE):

@@ -190,10 +190,14 @@ class XingtuSpider(Spider):
             yield question
 
     def _settled(self) -> Iterator[Request]:
-        self.open_details -= 1
+        self.give_back(1)
+        return self.follow_up()
+
+    def give_back(self, details: int) -> None:
+        """Tell that so many details are not open any more, or were not to be asked after all."""
+        self.open_details -= details
         if self.has_room:
             self._room.set()
-        return self.follow_up()
 
     def follow_up(self) -> Iterator[Request]:
         """Return what may be asked now that there is one open question less."""

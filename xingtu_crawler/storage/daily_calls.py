@@ -47,10 +47,11 @@ class DailyCalls:
             self._made[self._day_of(now)] += 1
             return True
         async with self._lock:
-            if (day := self._day_of(now)) != self._day:
+            # Who has waited since before midnight takes of the new day.
+            if (day := self._day_of(now)) > self._day:
                 self._day, self._claimed = day, 0
             if self._claimed == 0:
-                self._claimed = await self._claim(day, self._cap)
+                self._claimed = await self._claim(self._day, self._cap)
             if self._claimed == 0:
                 return False
             self._claimed -= 1
@@ -80,7 +81,7 @@ class DailyCalls:
         for day in list(self._made):
             calls = self._made.pop(day)
             try:
-                await self._patience.outlast(partial(self._add, {"_id": day}, calls), swift=True)
+                await self._patience.outlast(partial(self._add_all, day, calls), swift=True)
             except BaseException:
                 self._made[day] += calls
                 raise
@@ -107,6 +108,12 @@ class DailyCalls:
                 continue  # the day is there, and has fewer calls left
             return size
         return 0
+
+    async def _add_all(self, day: str, calls: int) -> None:
+        try:
+            await self._add({"_id": day}, calls)
+        except DuplicateKeyError:  # another process has begun the day at the same moment
+            await self._add({"_id": day}, calls)
 
     async def _add(self, condition: dict[str, Any], calls: int) -> None:
         await self._days.update_one(condition, {"$inc": {"calls": calls}}, upsert=True)

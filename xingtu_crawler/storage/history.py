@@ -145,7 +145,7 @@ class History:
                 results = await asyncio.gather(*parts, return_exceptions=True)
                 if failed := [each for each in results if each is not None]:
                     raise failed[0]
-            except StorageError:
+            except BaseException:
                 self._touch_again(touched)
                 raise
             self.complete_until, self._flushed_at = complete_until, now

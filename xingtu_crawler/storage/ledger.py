@@ -67,6 +67,8 @@ class Ledger:
         self._database = database
         self._patience = patience
         self._open: set[str] = set()
+        self.passed_over = 0
+        """How many questions that are open all the same claims have left out: they have failed in this run's time."""
 
     async def claim(
         self,
@@ -102,8 +104,12 @@ class Ledger:
                 failure = failed.get(key)
                 if newer_than is None and failure is None:
                     continue
-                if key not in fresh and (failure is None or not rule.settles(failure)):
+                if key in fresh:
+                    continue
+                if failure is None or not rule.settles(failure):
                     claimed[key] = replace(question, had_failed=failure is not None)
+                elif not failure["terminal"]:
+                    self.passed_over += 1
         finally:
             self._open -= reserved.keys() - claimed.keys()
         return list(claimed.values())

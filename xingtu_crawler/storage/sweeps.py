@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -171,6 +171,13 @@ class Sweeps:
         holes = {"$setUnion" if hole else "$setDifference": ["$holes", [number]]}
         # A page that was read may be missed once more, where a crawl was killed in between: it is no hole.
         await self._update(sweep, [{"$set": _settled(number, holes, stop)}], unless=_has(number))
+
+    async def have_holes(self, sweeps: Sequence[str]) -> bool:
+        """Tell whether a page of one of these sweeps is missing."""
+        found = await self._patience.outlast(
+            lambda: self._database[SWEEPS].find_one({"_id": {"$in": list(sweeps)}, "holes": {"$ne": []}}, {"_id": 1})
+        )
+        return found is not None
 
     async def has_page(self, sweep: str, number: int) -> bool:
         """Tell whether a page has been read."""
