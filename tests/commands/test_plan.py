@@ -188,7 +188,8 @@ async def test_pace_cost_and_limits_are_told(
     sandbox = start_sandbox("--authors", "60")
     crawler = make_crawler(sandbox, token="one,two")
     before = plan(crawler, "author_square", max_calls=100)
-    assert before["seconds"] is None
+    assert before["rate"] == {"calls_per_second": 50.0, "from": "start"}  # nobody knows yet
+    assert before["seconds"]["low"] == pytest.approx(before["calls"]["total"]["low"] / 50, abs=0.1)
     assert before["this_run"]["calls"] == {"low": 100, "high": 100}
     assert before["this_run"]["stopped_by"] == "max_calls"
 

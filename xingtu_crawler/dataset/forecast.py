@@ -14,9 +14,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from xingtu_crawler.api.pace import START_RATE
 from xingtu_crawler.dataset.estimate import Estimate, Experience, Span, cost_of, days_needed
 
 T = TypeVar("T")
+
+UNPROVEN = "start"
+"""Where the rate is from while no crawl has shown what the API bears: the pace at which a crawl begins."""
 
 
 def forecast(
@@ -44,7 +48,11 @@ def forecast(
         daily_left: how many of them are left today, None for no cap.
         calls_made: what the plan itself has asked.
     """
-    rate, rate_from = (max_rate, "XINGTU_MAX_RATE") if max_rate else (experience.rate, experience.rate_from)
+    rate, rate_from = START_RATE, UNPROVEN
+    if max_rate:
+        rate, rate_from = max_rate, "XINGTU_MAX_RATE"
+    elif experience.rate is not None and experience.rate_from is not None:
+        rate, rate_from = experience.rate, experience.rate_from
     per_call = experience.cost_per_call
     total = estimate.calls
     run = total.capped(max_calls).capped(daily_left)
@@ -75,7 +83,7 @@ def forecast(
         "days": None
         if daily_left is None
         else Span(*(days_needed(calls, left=daily_left, cap=daily_cap) for calls in total))._asdict(),
-        "rate": None if rate is None else {"calls_per_second": round(rate, 3), "from": rate_from},
+        "rate": {"calls_per_second": round(rate, 3), "from": rate_from},
         "cost_per_call": None
         if per_call is None
         else {"cost": f"{round(per_call, 6).normalize():f}", "from": experience.cost_from},
@@ -84,9 +92,7 @@ def forecast(
     }
 
 
-def _seconds(calls: Span, rate: float | None) -> dict[str, float] | None:
-    if rate is None:
-        return None
+def _seconds(calls: Span, rate: float) -> dict[str, float]:
     return {"low": round(calls.low / rate, 1), "high": round(calls.high / rate, 1)}
 
 
@@ -115,11 +121,10 @@ def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
     yield "  details", about + _number(calls["details"])
     yield "fresh enough, not asked", f"{plan['fresh']:,}"
     rate, cost = plan["rate"], plan["cost_per_call"]
-    if rate is None:
-        yield "time", "unknown: no crawl has shown the pace yet, and XINGTU_MAX_RATE is not set"
-    else:
-        source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
-        yield "time", f"{about}{_duration(plan['seconds'])} at {rate['calls_per_second']:g} calls/s ({source})"
+    source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
+    if rate["from"] == UNPROVEN:
+        source = "the pace at which a crawl begins: no crawl has shown yet what the API bears"
+    yield "time", f"{about}{_duration(plan['seconds'])} at {rate['calls_per_second']:g} calls/s ({source})"
     if cost is None:
         yield "cost", "unknown: no run has a known cost yet"
     else:
@@ -142,10 +147,10 @@ def _limits(plan: dict[str, Any]) -> Iterator[str]:
 
 
 def _worth(run: dict[str, Any]) -> str:
-    """Return time and cost of this run, as far as they are known."""
-    known = [_duration(run["seconds"])] if run["seconds"] else []
+    """Return time and, as far as it is known, cost of this run."""
+    known = [_duration(run["seconds"])]
     known += [f"cost {_span(run['cost'], str)}"] if run["cost"] else []
-    return f" ({', '.join(known)})" if known else ""
+    return f" ({', '.join(known)})"
 
 
 def _number(span: dict[str, int]) -> str:
