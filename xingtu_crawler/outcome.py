@@ -15,7 +15,7 @@ DONE = frozenset({"finished", "max_authors", "max_calls", "daily_calls", "planne
 NEXT_STEP: dict[str, str] = {
     "max_calls": "Type the same command again to go on where this crawl stopped.",
     "daily_calls": "The daily cap is reached: type the same command again tomorrow (Beijing time).",
-    "max_authors": "For more, raise max_authors or leave it out: within max_age the search goes on from there.",
+    "max_authors": "For more, type it with a larger max_authors or without: what is fresh is not asked again.",
     "no_valid_token": "Every token was refused: check JUSTONEAPI_TOKEN, then type the same command again.",
     "quota_exhausted": "The daily quota is used up: type the same command again tomorrow (Beijing time).",
     "insufficient_balance": "The account has no money left: top it up, then type the same command again.",

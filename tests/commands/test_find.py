@@ -16,6 +16,8 @@ import pytest
 from harness import Finished, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.dataset.documents import render
+
 Find = Callable[..., Finished]
 
 LONG = "很" * 500
@@ -50,11 +52,18 @@ async def test_documents_come_as_plain_json(find: Find) -> None:
     assert first["crawl"]["fetched_at"] == "2026-03-01T09:30:00.000Z"
 
 
-async def test_long_strings_are_shortened_unless_all_is_wanted(find: Find) -> None:
-    text = documents(find("authors", "--limit", "1"))[0]["data"]["text"]
-    assert text.endswith("很…")
-    assert len(text) == 100
-    assert documents(find("authors", "--limit", "1", "--full"))[0]["data"]["text"] == LONG
+async def test_what_goes_into_a_pipe_is_what_is_stored(find: Find) -> None:
+    assert documents(find("authors", "--limit", "1"))[0]["data"]["text"] == LONG
+
+
+def test_long_strings_are_shortened_on_a_terminal_unless_all_is_wanted() -> None:
+    def shown(*, full: bool) -> str:
+        text: str = json.loads(render({"text": LONG}, full=full, indent=None, ascii_only=False))["text"]
+        return text
+
+    assert shown(full=False).endswith("很…")
+    assert len(shown(full=False)) == 100
+    assert shown(full=True) == LONG
 
 
 async def test_raw_bodies_are_shown_as_text_where_they_are_text(find: Find) -> None:

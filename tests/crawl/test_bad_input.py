@@ -55,6 +55,16 @@ ARGUMENTS = [
     Case("spider", ("crawl", "author_squar"), "There is no spider 'author_squar': did you mean author_square?"),
     Case("no_such_spider", ("crawl", "videos"), "There is no spider 'videos': name one of author_square, authors."),
     Case(
+        "no_option",
+        ("crawl", "authors", "--max_calls=5"),
+        "Unknown option --max_calls: arguments of a spider are typed as -a max_calls=VALUE.",
+    ),
+    Case(
+        "feed",
+        (*square(), "-o", "out.jsonl"),
+        "-o and -O do not hold documents here, they are in MongoDB: scrapy find authors --limit 0 > FILE.",
+    ),
+    Case(
         "argument",
         square(platfrom="LIVE_STREAMING"),
         "Unknown argument platfrom=: did you mean platform=? To send it as a search filter all the same, type "

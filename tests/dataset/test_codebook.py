@@ -128,7 +128,7 @@ def test_the_command_writes_the_pages(tmp_path: Path) -> None:
         assert (tmp_path / "new" / "folder" / name).read_text(encoding="utf-8") == text
 
 
-@pytest.mark.parametrize("arguments", [("a", "b"), ("{file}",)])
+@pytest.mark.parametrize("arguments", [("a", "b"), ("{file}",), ("--bogus",)])
 def test_a_wrong_argument_is_one_line(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
     file = tmp_path / "file"
     file.write_text("", encoding="utf-8")

@@ -30,7 +30,7 @@ class Command(ScrapyCommand):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Write the pages; raise `UsageError` where the folder cannot be written."""
-        if len(args) > 1:
+        if len(args) > 1 or any(word.startswith("-") for word in args):
             raise UsageError("One folder at most: type scrapy codebook [folder].", print_help=False)
         folder = Path(args[0] if args else DEFAULT_FOLDER)
         try:

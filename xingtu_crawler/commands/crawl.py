@@ -18,11 +18,11 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.api.typed import nearest
+from xingtu_crawler.api.typed import nearest, shown
 from xingtu_crawler.checks import check_log_level, check_settings
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
-from xingtu_crawler.exceptions import UserError
+from xingtu_crawler.exceptions import ArgumentError, UserError
 from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
@@ -56,20 +56,24 @@ class Command(ScrapyCrawl):
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check, crawl, and set the exit code."""
+        with one_line(self):
+            _refuse_options(args, opts)
+            self._run(args, opts)
+
+    def _run(self, args: list[str], opts: argparse.Namespace) -> None:
         if len(args) != 1:
             raise UsageError("name one spider: scrapy crawl author_square -a …, or scrapy crawl authors -a …")
         assert self.settings is not None
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
-        with one_line(self):
-            crawler = self._checked(args[0], opts.spargs)
-            self._quieten()
-            self.crawler_process.crawl(crawler, **opts.spargs)
-            self.crawler_process.start()
-            # After a second Ctrl-C nobody else does: the event loop has been stopped under the crawl.
-            if (progress := crawler.get_extension(Progress)) is not None:
-                progress.stop()
-            self.exitcode = self._report(crawler)
+        crawler = self._checked(args[0], opts.spargs)
+        self._quieten()
+        self.crawler_process.crawl(crawler, **opts.spargs)
+        self.crawler_process.start()
+        # After a second Ctrl-C nobody else does: the event loop has been stopped under the crawl.
+        if (progress := crawler.get_extension(Progress)) is not None:
+            progress.stop()
+        self.exitcode = self._report(crawler)
 
     def _checked(self, name: str, arguments: dict[str, str]) -> Crawler:
         """Return the crawler of a spider whose arguments and settings have been read once without an error."""
@@ -117,6 +121,20 @@ class Command(ScrapyCrawl):
         if not logs_elsewhere:
             Console().print(render(outcome, sandbox=self.settings["JUSTONEAPI_ENV"] == environments.SANDBOX))
         return 0 if outcome.did_its_job else 1
+
+
+def _refuse_options(args: list[str], opts: argparse.Namespace) -> None:
+    """Raise `ArgumentError` for an option that does not exist, or that this project has no use for."""
+    for word in args:
+        if word.startswith("-"):
+            name = shown(word.partition("=")[0])
+            raise ArgumentError(
+                f"Unknown option {name}: arguments of a spider are typed as -a {name.lstrip('-')}=VALUE."
+            )
+    if opts.output or opts.overwrite_output:
+        raise ArgumentError(
+            "-o and -O do not hold documents here, they are in MongoDB: scrapy find authors --limit 0 > FILE."
+        )
 
 
 def print_redacted(

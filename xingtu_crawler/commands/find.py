@@ -57,7 +57,7 @@ class Command(ScrapyCommand):
         group.add_argument("--limit", metavar="N", default="10", help="so many documents, 0 for all (default: 10)")
         group.add_argument("--fields", metavar="PATHS", help="only these paths, with commas: star_id,data.follower")
         group.add_argument("--lines", action="store_true", help="one document per line, as always in a pipe")
-        group.add_argument("--full", action="store_true", help="show long strings whole")
+        group.add_argument("--full", action="store_true", help="show long strings whole, as always in a pipe")
         _take_descending_fields(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -81,13 +81,17 @@ class Command(ScrapyCommand):
         dataset = open_for_reading(
             uri=self.settings["MONGO_URI"], database=name, data_dir=Path(self.settings["XINGTU_DATA_DIR"])
         )
-        indent = 2 if sys.stdout.isatty() and not opts.lines else None
+        # What goes into a file or another program must be what is stored.
+        is_read = sys.stdout.isatty()
+        indent = 2 if is_read and not opts.lines else None
         ascii_only = (sys.stdout.encoding or "").lower().replace("-", "") != "utf8"
         count = 0
         async with dataset as database, aclosing(find(database, question, known=names())) as documents:
             async for document in documents:
                 count += 1
-                sys.stdout.write(render(document, full=opts.full, indent=indent, ascii_only=ascii_only) + "\n")
+                sys.stdout.write(
+                    render(document, full=opts.full or not is_read, indent=indent, ascii_only=ascii_only) + "\n"
+                )
             sys.stdout.flush()
             for path in await unheard_of(database, question) if count else []:
                 sys.stderr.write(
