@@ -122,6 +122,7 @@ def test_every_close_reason_but_the_good_one_says_what_to_type() -> None:
     assert designed <= NEXT_STEP.keys()
     assert outcome("finished").next_step() is None
     assert outcome("finished", open_failures=1).next_step() is not None
+    assert "quarantine" in str(outcome("finished", quarantined=1).next_step())
 
 
 def test_the_last_lines_tell_everything() -> None:

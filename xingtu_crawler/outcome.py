@@ -137,6 +137,8 @@ class Outcome:
         """Return what to type next, where something is left to be done."""
         if self.close_reason == "finished" and self.open_failures:
             return "Type the same command again: only what failed is asked again."
+        if self.close_reason == "finished" and self.quarantined:
+            return "Look at the answers that do not fit: scrapy find quarantine."
         return NEXT_STEP.get(self.close_reason)
 
 

@@ -185,7 +185,8 @@ class Recorder:
         await self._writer.insist([documents.failure(question, run_id=self._run_id)])
         if not question.tried_again:
             self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
-            label = question.reason if question.code is None else f"{question.code} {question.reason}"
+            # 0 is a success, and says nothing of why it is none.
+            label = f"{question.code} {question.reason}" if question.code else question.reason
             self._count(f"failures/{question.endpoint}/{label}", 1)
 
     async def _is_answered(self, question: FailedQuestion) -> bool:
