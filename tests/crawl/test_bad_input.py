@@ -373,11 +373,8 @@ def bench(request: pytest.FixtureRequest, mongo_uri: str, tmp_path_factory: pyte
             "old": stack.enter_context(old_mongodb()),
         }
         bench = Bench(places, sandbox, cwd, f"test_{uuid4().hex}", {})
-        chosen = {
-            item.callspec.params["case"].name
-            for item in request.session.items
-            if hasattr(item, "callspec") and "case" in item.callspec.params
-        }
+        parameters = (item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec"))
+        chosen = {case.name for case in parameters if isinstance(case, Case)}
         with ThreadPoolExecutor(3) as pool:
             bench.running.update({case.name: pool.submit(bench.run, case) for case in CASES if case.name in chosen})
             yield bench
