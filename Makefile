@@ -10,6 +10,7 @@ DEMO_FIELDS = star_id,$\
 	data.attribute_datas.expected_play_num,data.attribute_datas.interact_rate_within_30d,$\
 	data.attribute_datas.price_20_60,data.attribute_datas.prospective_20_60_cpm,$\
 	crawl.endpoint,crawl.request_id,crawl.fetched_at,crawl.first_seen_at,crawl.changed_at
+TESTED = api arguments items mongo storage
 SCRAPY = $(VENV)/bin/python -m scrapy
 
 # The targets use the sandbox and the embedded MongoDB, whatever the shell is set up for.
@@ -37,9 +38,9 @@ demo: $(VENV)/.runtime
 	@$(SCRAPY) find authors --limit 1 --fields $(DEMO_FIELDS) | $(VENV)/bin/python -m json.tool --no-ensure-ascii
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal --cov=xingtu_crawler.api --cov=xingtu_crawler.items --cov=xingtu_crawler.storage \
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(TESTED:%=--cov=xingtu_crawler.%) \
 		--cov-report=term:skip-covered
-	@for part in api items storage; do \
+	@for part in $(TESTED); do \
 		echo "Lines of xingtu_crawler/$$part that are tested, in %, of which 95 are asked for:"; \
 		$(VENV)/bin/python -m coverage report --include="xingtu_crawler/$$part/*" --format=total --fail-under=95 || exit 1; \
 	done

@@ -18,8 +18,8 @@ from typing import Any
 
 from pymongo import MongoClient
 
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.storage.embedded import EmbeddedMongo
 
 ROOT = Path(__file__).resolve().parent.parent
 OURS, TUNED, SDK, TUTORIAL = "xingtu-crawler", "asyncio by hand", "SDK, 16 threads", "Scrapy tutorial"

@@ -23,9 +23,9 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.mongo.embedded import EmbeddedMongo, find_mongod
+from xingtu_crawler.mongo.keeper import Server, answers
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.storage.embedded import EmbeddedMongo, find_mongod
-from xingtu_crawler.storage.keeper import Server, answers
 
 ROOT = Path(__file__).resolve().parent.parent
 IN_FLIGHT = 64
@@ -33,7 +33,7 @@ IN_FLIGHT = 64
 NOT_DURABLE = IN_FLIGHT * 5 // 4
 """So many calls have been sent and are not stored at most."""
 
-Question = tuple[str, str, str]
+DetailKey = tuple[str, str, str]
 """Endpoint, star id, platform; of a page of the search: "search", its number, ""."""
 
 
@@ -109,7 +109,7 @@ class Place:
         with MongoClient[dict[str, Any]](self.mongo_uri, tz_aware=True) as client:
             yield client[self.database]
 
-    def answered(self) -> list[Question]:
+    def answered(self) -> list[DetailKey]:
         """Return the question of every call that the sandbox has answered, in the order of the answers."""
         return [
             ("search", str(call["page"]), "")
@@ -119,7 +119,7 @@ class Place:
             if call["answered"]
         ]
 
-    def stored(self) -> set[Question]:
+    def stored(self) -> set[DetailKey]:
         """Return the questions whose answers are in the database."""
         with self.documents() as database:
             pages = {("search", page, "") for sweep in database.sweeps.find() for page in sweep["pages"]}

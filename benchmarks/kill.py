@@ -15,7 +15,7 @@ import sys
 import threading
 from dataclasses import dataclass, field
 
-from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE, Place, Question, faults, place, wait_until
+from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE, DetailKey, Place, faults, place, wait_until
 from benchmarks.dataset_check import Dataset, examine
 from xingtu_crawler.api.endpoints import DETAILS, PAGE_SIZE
 
@@ -34,7 +34,7 @@ class Kill:
 
     made: int
     unanswered: int
-    lost: set[Question]
+    lost: set[DetailKey]
     answers_before: int
     """Answers of all runs until the kill."""
     repeated: int = 0
@@ -128,10 +128,10 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     process.wait()
 
 
-def explain(answered: list[Question], tally: Tally) -> None:
+def explain(answered: list[DetailKey], tally: Tally) -> None:
     """Find the kill because of which a question was answered again; each explains one further answer."""
     tally.answered = len(answered)
-    seen: set[Question] = set()
+    seen: set[DetailKey] = set()
     open_losses = [set(kill.lost) for kill in tally.kills]
     for number, question in enumerate(answered):
         if question in seen:

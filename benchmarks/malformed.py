@@ -31,7 +31,7 @@ from xingtu_crawler.api import codes, envelope
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Platform
 from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, TooDeepError
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import validate_detail, validate_page
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.store import Store
@@ -84,7 +84,7 @@ class Taker:
     def __init__(self, store: Store) -> None:
         self.recorder = Recorder(
             store.writer,
-            store.ledger,
+            store.claims,
             store.sweeps,
             store.history,
             run_id="malformed",
@@ -126,7 +126,7 @@ class Taker:
             if of_page
             else {"star_id": each.star_id, "platform": Platform.SHORT_VIDEO.value}
         )
-        await self.recorder.failure(FailedQuestion(each.endpoint, code, *told, None, 8, False, at, body=body, **where))
+        await self.recorder.failure(FailedRequest(each.endpoint, code, *told, None, 8, False, at, body=body, **where))
 
 
 @asynccontextmanager

@@ -19,7 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from benchmarks.crawling import NOT_DURABLE, LoneMongo, Place, Question, faults, place, wait_until
+from benchmarks.crawling import NOT_DURABLE, DetailKey, LoneMongo, Place, faults, place, wait_until
 from benchmarks.dataset_check import Dataset, examine
 from xingtu_crawler.api.endpoints import DETAILS, PAGE_SIZE
 
@@ -254,7 +254,7 @@ def gone_for_good(where: Place, *, authors: int, away: Away, interrupt: bool, pa
     return result
 
 
-def _spilled(where: Place) -> set[Question]:
+def _spilled(where: Place) -> set[DetailKey]:
     """Return the questions whose answers are in a spill file."""
     lines = [json.loads(line) for path in _spill_files(where) for line in path.read_text().splitlines()]
     return {

@@ -24,8 +24,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xingtu_crawler.exceptions import UserError
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.storage.embedded import EmbeddedMongo
 
 ROOT = Path(__file__).resolve().parent.parent
 TUTORIAL_SPIDER = ROOT / "benchmarks" / "tutorial_project" / "xingtu.py"

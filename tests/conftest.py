@@ -11,7 +11,7 @@ import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.storage.embedded import EmbeddedMongo
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 PROJECT_VARIABLES = ("JUSTONEAPI_", "MONGO_", "XINGTU_")
 

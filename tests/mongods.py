@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import MongoClient
 
-from xingtu_crawler.storage.embedded import find_mongod
+from xingtu_crawler.mongo.embedded import find_mongod
 
 
 def free_port() -> int:

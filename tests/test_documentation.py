@@ -9,8 +9,8 @@ from harness import ROOT
 from sources import calls, close_reasons, outcomes, stats, texts
 
 from xingtu_crawler import settings
+from xingtu_crawler.arguments.spiders import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.outcome import DONE, NEXT_STEP
-from xingtu_crawler.spiders.arguments import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")

@@ -17,11 +17,14 @@ ARROWS: dict[str, set[str]] = {
     "exceptions": set(),
     "outcome": {"api"},
     "api": {"exceptions"},
+    "arguments": {"api", "exceptions"},
     "items": {"api", "exceptions"},
-    "storage": {"api", "items", "exceptions"},
-    "dataset": {"api", "items", "storage", "exceptions", "outcome"},
+    "mongo": {"exceptions"},
+    "storage": {"api", "items", "mongo", "exceptions"},
+    "dataset": {"api", "arguments", "items", "mongo", "storage", "exceptions", "outcome"},
     # What the API is called by, and the class of its complaints: it must be able to disagree with all the rest.
     "sandbox": {"api.endpoints", "exceptions"},
+    "options": {"api", "mongo", "sandbox", "exceptions"},
 }
 """The plain layers, and what of the project each may import besides itself; everything else is Scrapy's."""
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from xingtu_crawler.log import protect
+from xingtu_crawler.engine.log import protect
 
 
 def _environment(name: str, default: Any = None) -> Any:
@@ -120,22 +120,22 @@ EXTENSIONS = {
     "xingtu_crawler.extensions.api_session.ApiSession": 0,
     "xingtu_crawler.extensions.run_record.RunRecord": 0,
     "xingtu_crawler.extensions.progress.Progress": 500,
-    "xingtu_crawler.extensions.garbage.SeldomGarbageCollection": 500,
-    "xingtu_crawler.extensions.core_stats.TimesOnly": 0,
+    "xingtu_crawler.engine.garbage.SeldomGarbageCollection": 500,
+    "xingtu_crawler.engine.stats.TimesOnly": 0,
     "scrapy.extensions.corestats.CoreStats": None,
     # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
     "scrapy.extensions.logstats.LogStats": None,
 }
-STATS_CLASS = "xingtu_crawler.extensions.core_stats.PlainStats"
-DOWNLOADER = "xingtu_crawler.downloader.SlotlessDownloader"
-SCHEDULER = "xingtu_crawler.scheduler.DelayScheduler"
+STATS_CLASS = "xingtu_crawler.engine.stats.PlainStats"
+DOWNLOADER = "xingtu_crawler.engine.downloader.SlotlessDownloader"
+SCHEDULER = "xingtu_crawler.engine.scheduler.DelayScheduler"
 # First asked, first sent: authors are completed in the order in which they were found.
 SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
 # There is one host; the default queue balances hosts.
 SCHEDULER_PRIORITY_QUEUE = "scrapy.pqueues.ScrapyPriorityQueue"
 # No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.
 DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
-LOG_FORMATTER = "xingtu_crawler.log.XingtuLogFormatter"
+LOG_FORMATTER = "xingtu_crawler.engine.log.XingtuLogFormatter"
 
 # --- Downloading -------------------------------------------------------------------------------------------
 

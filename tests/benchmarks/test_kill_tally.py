@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.crawling import IN_FLIGHT, Question
+from benchmarks.crawling import IN_FLIGHT, DetailKey
 from benchmarks.dataset_check import Dataset
 from benchmarks.kill import Kill, Tally, explain
 
 WHOLE = Dataset(10, complete=10, videos=30)
 
 
-def _detail(number: int) -> Question:
+def _detail(number: int) -> DetailKey:
     return "base_info", str(number), "SHORT_VIDEO"
 
 
-def _kill(lost: set[Question] | None = None, *, made: int = 5, answers_before: int = 5) -> Kill:
+def _kill(lost: set[DetailKey] | None = None, *, made: int = 5, answers_before: int = 5) -> Kill:
     return Kill(made=made, unanswered=IN_FLIGHT - 10, lost=lost or set(), answers_before=answers_before)
 
 

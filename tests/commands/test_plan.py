@@ -1,4 +1,4 @@
-"""`scrapy plan` against a sandbox: what it says is what the crawl then asks, told by the sandbox's own ledger."""
+"""`scrapy plan` against a sandbox: what it says is what the crawl then asks, told by the sandbox's own claims."""
 
 from __future__ import annotations
 

@@ -10,8 +10,8 @@ from harness import StartSandbox
 
 from benchmarks.crawling import LoneMongo, Place, faults
 from benchmarks.outage import dead, gone_for_good, kill, lasting, silent, through_outages
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.storage.embedded import EmbeddedMongo
 
 AUTHORS = 80
 

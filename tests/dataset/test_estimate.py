@@ -25,7 +25,7 @@ from xingtu_crawler.dataset.estimate import (
     of_square,
     together,
 )
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
 
@@ -35,8 +35,8 @@ NO_LIMITS = SquareLimits(None, None, 4)
 
 @pytest.fixture
 async def sweeps(mongo_db: Database) -> Sweeps:
-    patience = Patience(1)
-    return Sweeps(mongo_db, BulkWriter(mongo_db, patience), patience)
+    outages = Outages(1)
+    return Sweeps(mongo_db, BulkWriter(mongo_db, outages), outages)
 
 
 def walk(total: int, done: int, limits: SquareLimits) -> tuple[int, int]:

@@ -20,12 +20,12 @@ from scrapy.http import Response
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
-from xingtu_crawler import meta
 from xingtu_crawler.api import reachability, tokens
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import NoAnswerError
 from xingtu_crawler.middlewares.business_code import BusinessCodeMiddleware
-from xingtu_crawler.middlewares.exceptions import NoAnswerError
 
 
 class Bench:

@@ -25,7 +25,7 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from scrapy.settings import Settings
 
-from xingtu_crawler import meta
+from xingtu_crawler.engine import meta
 from xingtu_crawler.middlewares.download_handler import TokenDownloadHandler
 
 TOKEN = "s3cret/+token&?"

@@ -10,10 +10,10 @@ import pytest
 from middlewares.sessions import Session
 from scrapy import Request
 
-from xingtu_crawler import meta
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, Wait
-from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.middlewares.token import TokenMiddleware
 
 HOUR = 3600.0

@@ -10,7 +10,7 @@ from scrapy.utils.test import get_crawler
 
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import AHEAD
-from xingtu_crawler.storage.ledger import Question
+from xingtu_crawler.storage.claims import DetailKey
 
 
 def spider() -> AuthorsSpider:
@@ -19,7 +19,7 @@ def spider() -> AuthorsSpider:
     return made
 
 
-async def endless(looked: list[int]) -> AsyncIterator[list[Question]]:
+async def endless(looked: list[int]) -> AsyncIterator[list[DetailKey]]:
     while True:
         looked.append(len(looked))
         await asyncio.sleep(0)
@@ -36,7 +36,7 @@ async def test_nothing_is_looked_for_when_the_crawl_is_closing() -> None:
 async def test_mongodb_is_not_closed_under_whoever_is_asking_it() -> None:
     made, answered = spider(), asyncio.Event()
 
-    async def slow() -> AsyncIterator[list[Question]]:
+    async def slow() -> AsyncIterator[list[DetailKey]]:
         await answered.wait()
         yield []
 

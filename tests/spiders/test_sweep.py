@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingtu_crawler.api.query import AuthorQuery
+from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.spiders.sweep import MOST_LOST_IN_A_ROW, Sweep

@@ -15,10 +15,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.items import SCHEMA_VERSION, Parsed
-from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.videos import FIELDS, VideoFact
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage import documents
-from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -84,7 +84,7 @@ async def forgotten(mongo_db: Database) -> dict[str, Any]:
     return document
 
 
-def failed(minute: float, **changes: Any) -> FailedQuestion:
+def failed(minute: float, **changes: Any) -> FailedRequest:
     known: dict[str, Any] = {
         "endpoint": "base_info",
         "code": 301,
@@ -97,12 +97,12 @@ def failed(minute: float, **changes: Any) -> FailedQuestion:
         "star_id": STAR_ID,
         "platform": "SHORT_VIDEO",
     }
-    return FailedQuestion(**{**known, **changes})
+    return FailedRequest(**{**known, **changes})
 
 
 @pytest.fixture
 def writer(mongo_db: Database) -> BulkWriter:
-    return BulkWriter(mongo_db, Patience(5))
+    return BulkWriter(mongo_db, Outages(5))
 
 
 async def only(database: Database, collection: str = "author_base_info") -> dict[str, Any]:

@@ -78,7 +78,7 @@ async def recording(uri: str, database: str, *, history: bool = True) -> AsyncIt
 
 def _record(store: Store) -> Record:
     recorder = Recorder(
-        store.writer, store.ledger, store.sweeps, store.history, run_id=RUN, count=lambda _what, _count: None
+        store.writer, store.claims, store.sweeps, store.history, run_id=RUN, count=lambda _what, _count: None
     )
 
     async def record(valid: Valid) -> None:

@@ -10,11 +10,11 @@ from typing import Any
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api import envelope
-from xingtu_crawler.items.answers import FailedQuestion, SearchAnswer, Stop
+from xingtu_crawler.items.answers import FailedRequest, SearchAnswer, Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.validation import validate_page
-from xingtu_crawler.storage.ledger import Ledger
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
@@ -45,18 +45,18 @@ def answer(sweep: str, number: int, *, misfits: int = 0) -> SearchAnswer:
     return SearchAnswer(sweep, number, envelope.parse(body), body, NOW)
 
 
-def missed(sweep: str, number: int, **facts: Any) -> FailedQuestion:
-    return FailedQuestion("search", 500, "x", "x", None, 1, False, NOW, sweep=sweep, page=number, **facts)
+def missed(sweep: str, number: int, **facts: Any) -> FailedRequest:
+    return FailedRequest("search", 500, "x", "x", None, 1, False, NOW, sweep=sweep, page=number, **facts)
 
 
 async def test_no_page_is_marked_before_the_one_in_front_of_it(mongo_db: Database) -> None:
-    patience, counted = Patience(5), []
-    writer = BulkWriter(mongo_db, patience)
-    sweeps = Told(mongo_db, writer, patience)
+    outages, counted = Outages(5), []
+    writer = BulkWriter(mongo_db, outages)
+    sweeps = Told(mongo_db, writer, outages)
     for name in ("a-1", "b-1"):
         await sweeps.start(name, query_key=name[0], filters={}, run_id="1", started_at=NOW)
     recorder = Recorder(
-        writer, Ledger(mongo_db, patience), sweeps, None, run_id="1", count=lambda what, _: counted.append(what)
+        writer, Claims(mongo_db, outages), sweeps, None, run_id="1", count=lambda what, _: counted.append(what)
     )
     # The first takes several writes, one after the other; the next ones take one each.
     await asyncio.gather(

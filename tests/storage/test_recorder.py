@@ -15,10 +15,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
-from xingtu_crawler.storage.ledger import Ledger, Question
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
@@ -49,7 +49,7 @@ def page(*star_ids: str, at: datetime = AT, items: list[dict[str, Any]] | None =
     return validate_page(SearchAnswer(SWEEP, 1, envelope.parse(body), body, at))
 
 
-def failure(at: datetime = AT, **changes: Any) -> FailedQuestion:
+def failure(at: datetime = AT, **changes: Any) -> FailedRequest:
     known: dict[str, Any] = {
         "endpoint": "rec_videos",
         "code": None,
@@ -62,27 +62,27 @@ def failure(at: datetime = AT, **changes: Any) -> FailedQuestion:
         "star_id": STAR_ID,
         "platform": PLATFORM,
     }
-    return FailedQuestion(**{**known, **changes})
+    return FailedRequest(**{**known, **changes})
 
 
-def page_failure(at: datetime = AT) -> FailedQuestion:
+def page_failure(at: datetime = AT) -> FailedRequest:
     return failure(at, endpoint="search", star_id=None, platform=None, sweep=SWEEP, page=1, terminal=False)
 
 
 @pytest.fixture
-def ledger(mongo_db: Database) -> Ledger:
-    return Ledger(mongo_db, Patience(5))
+def claims(mongo_db: Database) -> Claims:
+    return Claims(mongo_db, Outages(5))
 
 
 @pytest.fixture
 def sweeps(mongo_db: Database) -> Sweeps:
-    return Sweeps(mongo_db, BulkWriter(mongo_db, Patience(5)), Patience(5))
+    return Sweeps(mongo_db, BulkWriter(mongo_db, Outages(5)), Outages(5))
 
 
 @pytest.fixture
-def recorder(mongo_db: Database, ledger: Ledger, sweeps: Sweeps) -> Recorder:
-    writer = BulkWriter(mongo_db, Patience(5))
-    return Recorder(writer, ledger, sweeps, None, run_id="run", count=lambda _what, _count: None)
+def recorder(mongo_db: Database, claims: Claims, sweeps: Sweeps) -> Recorder:
+    writer = BulkWriter(mongo_db, Outages(5))
+    return Recorder(writer, claims, sweeps, None, run_id="run", count=lambda _what, _count: None)
 
 
 async def refuse(database: Database, *collections: str) -> None:
@@ -154,7 +154,7 @@ async def test_a_document_that_is_refused_is_no_answer(recorder: Recorder, mongo
 
 
 async def test_a_failure_that_comes_late_overrides_nothing_newer(
-    recorder: Recorder, ledger: Ledger, mongo_db: Database
+    recorder: Recorder, claims: Claims, mongo_db: Database
 ) -> None:
     await recorder.failure(failure(AT, code=301, terminal=False))
     await recorder.failure(failure(AT - HOUR, code=404))  # out of a spill file
@@ -166,7 +166,7 @@ async def test_a_failure_that_comes_late_overrides_nothing_newer(
     # One that is newer than the answer counts.
     await recorder.failure(failure(AT + 2 * HOUR, code=404))
     assert await mongo_db.failures.count_documents({"code": 404}) == 1
-    assert await ledger.claim([Question("rec_videos", STAR_ID, PLATFORM)], newer_than=AT + 3 * HOUR) == []
+    assert await claims.claim([DetailKey("rec_videos", STAR_ID, PLATFORM)], newer_than=AT + 3 * HOUR) == []
 
 
 async def test_a_page_that_was_read_is_no_hole_any_more(recorder: Recorder, sweeps: Sweeps, mongo_db: Database) -> None:
@@ -213,20 +213,20 @@ async def test_a_detail_is_not_there_before_its_videos_are(tmp_path: Path) -> No
     """What a kill in between leaves behind: nothing that would count as an answer."""
     with mongod(tmp_path / "db", "--setParameter", "enableTestCommands=1") as server:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri, retryWrites=False, tz_aware=True)
-        database, patience = client.test, Patience(0.5)
-        writer = BulkWriter(database, patience)
-        ledger = Ledger(database, Patience(5))
+        database, outages = client.test, Outages(0.5)
+        writer = BulkWriter(database, outages)
+        claims = Claims(database, Outages(5))
         recorder = Recorder(
-            writer, ledger, Sweeps(database, writer, patience), None, run_id="run", count=lambda _what, _count: None
+            writer, claims, Sweeps(database, writer, outages), None, run_id="run", count=lambda _what, _count: None
         )
         data = {"failCommands": ["insert", "update"], "namespace": "test.videos", "errorCode": 11600}
         await client.admin.command({"configureFailPoint": "failCommand", "mode": "alwaysOn", "data": data})
         storing = asyncio.create_task(recorder.detail(rec_videos()))
-        while not patience.is_tried:
+        while not outages.is_waiting:
             await asyncio.sleep(0.01)
         assert await database.author_rec_videos.count_documents({}) == 0
-        asked = Question("rec_videos", STAR_ID, PLATFORM)
-        assert await ledger.claim([asked], newer_than=AT) == [asked]
+        asked = DetailKey("rec_videos", STAR_ID, PLATFORM)
+        assert await claims.claim([asked], newer_than=AT) == [asked]
         with pytest.raises(StorageError):
             await storing
         await client.close()

@@ -10,8 +10,8 @@ import pytest
 from mongods import replica_set
 from pymongo import MongoClient, UpdateOne, monitoring
 
-from xingtu_crawler.storage.client import connect
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 
@@ -49,7 +49,7 @@ async def test_writes_are_acknowledged_by_a_majority_and_journaled_unless_the_ur
     concerns = Concerns()
     monitoring.register(concerns)
     client = await connect(uri + options, "concerned")
-    writer = BulkWriter(client.concerned, Patience(5))
+    writer = BulkWriter(client.concerned, Outages(5))
     for first in (0, 100):  # as upserts, and, where most is new, as inserts
         assert await writer.write([put(first + number) for number in range(100)]) == []
     await client.close()
@@ -61,8 +61,8 @@ async def test_writes_are_acknowledged_by_a_majority_and_journaled_unless_the_ur
 
 async def test_who_writes_while_the_primary_steps_down_goes_on(uri: str) -> None:
     client = await connect(uri, "steps")
-    patience = Patience(60)
-    writer = BulkWriter(client.steps, patience)
+    outages = Outages(60)
+    writer = BulkWriter(client.steps, outages)
 
     async def work(worker: int) -> None:
         for number in range(worker, 2000, 20):
@@ -79,5 +79,5 @@ async def test_who_writes_while_the_primary_steps_down_goes_on(uri: str) -> None
 
     await asyncio.gather(stepping_down(), *(work(worker) for worker in range(20)))
     assert await client.steps.things.count_documents({}) == 2000
-    assert not patience.is_tried
+    assert not outages.is_waiting
     await client.close()

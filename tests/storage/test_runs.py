@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.runs import HEARTBEAT_S, Runs
 from xingtu_crawler.storage.writer import BulkWriter
 
@@ -23,8 +23,8 @@ def after(seconds: float) -> datetime:
 
 @pytest.fixture
 def runs(mongo_db: Database) -> Runs:
-    patience = Patience(5)
-    return Runs(mongo_db, BulkWriter(mongo_db, patience), patience)
+    outages = Outages(5)
+    return Runs(mongo_db, BulkWriter(mongo_db, outages), outages)
 
 
 async def states(database: Database) -> dict[str, str]:
@@ -77,13 +77,13 @@ async def test_runs_that_show_no_sign_of_life_have_crashed(runs: Runs, mongo_db:
         await runs.beat(name, {}, at=after(seen_at))
     await runs.start("ended", {}, started_at=after(-3600))
     await runs.end("ended", {}, close_reason="finished", at=after(-3000))
-    await runs.bury(now=NOW)
+    await runs.mark_crashed(now=NOW)
     assert await states(mongo_db) == {"dead": "crashed", "barely": "running", "alive": "running", "ended": "ended"}
 
 
 async def test_a_run_that_was_taken_for_dead_and_is_not_is_running_again(runs: Runs, mongo_db: Database) -> None:
     await runs.start("r", {}, started_at=after(-3600))
-    await runs.bury(now=NOW)
+    await runs.mark_crashed(now=NOW)
     assert await states(mongo_db) == {"r": "crashed"}
     await runs.beat("r", {}, at=NOW)
     assert await states(mongo_db) == {"r": "running"}
@@ -96,7 +96,7 @@ async def test_a_run_that_was_taken_for_dead_and_is_not_is_running_again(runs: R
 
 async def test_a_run_that_was_taken_for_dead_can_still_end(runs: Runs, mongo_db: Database) -> None:
     await runs.start("r", {}, started_at=after(-3600))
-    await runs.bury(now=NOW)
+    await runs.mark_crashed(now=NOW)
     await runs.end("r", {}, close_reason="finished", at=after(1))
     assert await states(mongo_db) == {"r": "ended"}
 

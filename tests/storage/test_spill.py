@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer, Stop
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer, Stop
 from xingtu_crawler.storage.spill import (
     Answer,
     Spill,
@@ -42,8 +42,8 @@ def page(stop: Stop | None = None) -> SearchAnswer:
     return answer
 
 
-def failure(body: bytes | None) -> FailedQuestion:
-    return FailedQuestion(
+def failure(body: bytes | None) -> FailedRequest:
+    return FailedRequest(
         endpoint="search",
         code=None,
         reason="malformed",

@@ -12,9 +12,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import InvalidOperation
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.storage import keeper
+from xingtu_crawler.mongo import keeper
+from xingtu_crawler.storage.claims import DetailKey
 from xingtu_crawler.storage.collections import create_indexes, indexes
-from xingtu_crawler.storage.ledger import Question
 from xingtu_crawler.storage.reader import embedded_folder
 from xingtu_crawler.storage.store import Store
 from xingtu_crawler.storage.writer import Write
@@ -70,7 +70,7 @@ async def test_every_part_works_on_the_same_database(tmp_path: Path, mongo_uri: 
         await store.runs.start("r", {}, started_at=now)
         await store.sweeps.start("q-r", query_key="q", filters={}, run_id="r", started_at=now)
         assert await store.sweeps.find_open("q", newer_than=now) is not None
-        assert len(await store.ledger.claim([Question("base_info", "1", "SHORT_VIDEO")], newer_than=now)) == 1
+        assert len(await store.claims.claim([DetailKey("base_info", "1", "SHORT_VIDEO")], newer_than=now)) == 1
         await store.catch_up()
     finally:
         await store.close()

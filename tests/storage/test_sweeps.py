@@ -10,8 +10,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage import documents
-from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, OpenSweep, Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
 
@@ -26,12 +26,12 @@ def page(number: int, *, authors: int = 20, total: int | None = 60, **meta: Any)
 
 @pytest.fixture
 def writer(mongo_db: Database) -> BulkWriter:
-    return BulkWriter(mongo_db, Patience(5))
+    return BulkWriter(mongo_db, Outages(5))
 
 
 @pytest.fixture
 def sweeps(mongo_db: Database, writer: BulkWriter) -> Sweeps:
-    return Sweeps(mongo_db, writer, Patience(5))
+    return Sweeps(mongo_db, writer, Outages(5))
 
 
 async def start(sweeps: Sweeps, sweep: str = "q-1", query_key: str = "q", started_at: datetime = NOW) -> None:

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage import worklist as module
-from xingtu_crawler.storage.ledger import Question
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.storage.claims import DetailKey
 from xingtu_crawler.storage.worklist import Worklist
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -23,7 +23,7 @@ SHORT, LIVE = "SHORT_VIDEO", "LIVE_STREAMING"
 @pytest.fixture
 def worklist(mongo_db: Database, monkeypatch: pytest.MonkeyPatch) -> Worklist:
     monkeypatch.setattr(module, "_BATCH", 3)  # so that a few documents are several batches
-    return Worklist(mongo_db, Patience(5))
+    return Worklist(mongo_db, Outages(5))
 
 
 async def _all(batches: AsyncIterator[list[Any]]) -> list[Any]:
@@ -56,7 +56,7 @@ async def test_failed_are_the_questions_in_failures(worklist: Worklist, mongo_db
     await mongo_db.failures.insert_one({"_id": "search:s:1", "endpoint": "search", "page": 1, "terminal": False})
     found = await _all(worklist.failed([SHORT], ENDPOINTS, terminal=False))
     assert {question.star_id for question in found} == {"0", "1", "2", "3", "6", "7"}
-    assert Question("rec_videos", "3", SHORT) in found
+    assert DetailKey("rec_videos", "3", SHORT) in found
     assert {q.star_id for q in await _all(worklist.failed([SHORT], ENDPOINTS, terminal=True))} == set("0123467")
     assert [q.star_id for q in await _all(worklist.failed([LIVE], ["rec_videos"], terminal=False))] == ["5"]
 
@@ -68,8 +68,8 @@ async def test_stale_are_the_answers_that_are_older(worklist: Worklist, mongo_db
     await _store(mongo_db, "author_rec_videos", "3", SHORT, timedelta(days=30))
     older_than = NOW - timedelta(days=5)
     found = await _all(worklist.stale([SHORT], ENDPOINTS, older_than=older_than))
-    expected = [Question("base_info", str(number), SHORT) for number in (9, 8, 7, 6)]
-    assert found == [*expected, Question("rec_videos", "3", SHORT)]
+    expected = [DetailKey("base_info", str(number), SHORT) for number in (9, 8, 7, 6)]
+    assert found == [*expected, DetailKey("rec_videos", "3", SHORT)]
 
 
 async def test_many_answers_of_one_moment_are_all_found(worklist: Worklist, mongo_db: Database) -> None:

@@ -21,10 +21,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import CommandListener, CommandStartedEvent
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.storage import keeper
-from xingtu_crawler.storage.client import connect
-from xingtu_crawler.storage.embedded import EmbeddedMongo
-from xingtu_crawler.storage.patience import Patience
+from xingtu_crawler.mongo import keeper
+from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -63,7 +63,7 @@ async def opened(uri: str, patience: float, **options: Any) -> AsyncIterator[tup
         uri, journal=True, serverSelectionTimeoutMS=200, heartbeatFrequencyMS=500, **options
     )
     try:
-        yield BulkWriter(client.things, Patience(patience)), client.things
+        yield BulkWriter(client.things, Outages(patience)), client.things
     finally:
         await client.close()
 
@@ -98,7 +98,7 @@ class Commands(CommandListener):
 
 @pytest.fixture
 def writer(mongo_db: Database) -> BulkWriter:
-    return BulkWriter(mongo_db, Patience(5))
+    return BulkWriter(mongo_db, Outages(5))
 
 
 async def test_nothing_to_write_is_done_at_once(writer: BulkWriter) -> None:
@@ -116,7 +116,7 @@ async def test_what_is_acknowledged_is_there(writer: BulkWriter, mongo_db: Datab
 async def test_thousands_who_write_at_once_share_a_few_commands(mongo_uri: str, mongo_db: Database) -> None:
     commands = Commands()
     async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
-        writer = BulkWriter(database.client[mongo_db.name], Patience(5))
+        writer = BulkWriter(database.client[mongo_db.name], Outages(5))
         results = await asyncio.gather(*(writer.write([put(number)]) for number in range(5000)))
     assert all(rejected == [] for rejected in results)
     assert await keys(mongo_db) == set(range(5000))
@@ -130,7 +130,7 @@ async def test_who_writes_while_others_are_flushed_comes_with_the_next_flush(
 ) -> None:
     commands = Commands()
     async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
-        writer = BulkWriter(database.client[mongo_db.name], Patience(5))
+        writer = BulkWriter(database.client[mongo_db.name], Outages(5))
         first = asyncio.create_task(writer.write([put("first")]))
         while not commands.sizes:
             await asyncio.sleep(0)
@@ -262,7 +262,7 @@ async def test_what_is_late_is_written_as_what_it_is(writer: BulkWriter, mongo_d
 
 async def test_writers_that_race_for_the_same_new_keys_lose_nothing(mongo_uri: str, mongo_db: Database) -> None:
     async with opened(mongo_uri, 5) as (_, first), opened(mongo_uri, 5) as (_, second):
-        writers = [BulkWriter(each.client[mongo_db.name], Patience(5)) for each in (first, second, first, second)]
+        writers = [BulkWriter(each.client[mongo_db.name], Outages(5)) for each in (first, second, first, second)]
         for key in range(100):
             results = await asyncio.gather(
                 *(writer.write([newer_wins(f"k{key}", version)]) for version, writer in enumerate(writers))
@@ -286,8 +286,8 @@ async def test_a_mongod_that_is_killed_loses_nothing_that_was_acknowledged(tmp_p
     directory = tmp_path / "mongo"
     with EmbeddedMongo(directory, min_free_bytes=0) as uri:
         client = await connect(uri, "test", timeout=1.0)
-        patience = Patience(60)
-        writer = BulkWriter(client.test, patience)
+        outages = Outages(60)
+        writer = BulkWriter(client.test, outages)
         acknowledged: set[int] = set()
         killed: list[int] = []
 
@@ -306,7 +306,7 @@ async def test_a_mongod_that_is_killed_loses_nothing_that_was_acknowledged(tmp_p
         await asyncio.gather(kill(), *(work(worker) for worker in range(40)))
         assert acknowledged == set(range(4000))
         assert len(set(killed)) == 2
-        assert not patience.is_tried
+        assert not outages.is_waiting
         assert await keys(client.test) == acknowledged
         await client.close()
 
@@ -386,7 +386,7 @@ async def test_writes_that_are_never_confirmed_exhaust_the_patience_and_not_the_
 
 async def test_a_write_concern_that_cannot_be_met_is_told_at_once(mongo_uri: str, mongo_db: Database) -> None:
     async with opened(mongo_uri, 60, w=2) as (_, database):
-        writer = BulkWriter(database.client[mongo_db.name], Patience(60))
+        writer = BulkWriter(database.client[mongo_db.name], Outages(60))
         with pytest.raises(StorageError) as caught:
             await writer.write([put("a")])
     assert str(caught.value) == (
@@ -417,7 +417,7 @@ async def test_a_user_who_may_not_write_is_told_at_once(tmp_path: Path) -> None:
 async def test_what_must_be_written_and_is_refused_is_an_error(mongo_db: Database) -> None:
     await mongo_db.create_collection("things", validator={"never": {"$exists": True}})
     with pytest.raises(StorageError, match=r"refuses to write to things .* type the same command again"):
-        await BulkWriter(mongo_db, Patience(5)).insist([put("a"), put("b")])
+        await BulkWriter(mongo_db, Outages(5)).insist([put("a"), put("b")])
 
 
 async def test_an_error_that_nobody_knows_is_a_refusal(faulty: Mongod) -> None:

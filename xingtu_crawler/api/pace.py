@@ -82,7 +82,7 @@ class PaceController:
         self._counted = 0
         self._target = 0.0
         self._settled = 0.0
-        self._patience = self._probe_after = PATIENCE[0]
+        self._outages = self._probe_after = PATIENCE[0]
         self._trust = 0.0
         self._fell_from_probe = False
         self._not_mine = 0
@@ -161,13 +161,13 @@ class PaceController:
             met = self._goodput(now) if far else self._met(now, probed=probed, again=again)
             self.ceiling = max(min(met, self.rate), self.rate / 2, MIN_RATE)
         still = before is not None and abs(self.ceiling / before - 1) <= STILL
-        self._patience = min(self._patience * PATIENCE_GROWTH, PATIENCE[1]) if still else PATIENCE[0]
+        self._outages = min(self._outages * PATIENCE_GROWTH, PATIENCE[1]) if still else PATIENCE[0]
         if far:
             self._target = self.ceiling * (COARSE + (HOLD - COARSE) * self._trust)
             self._probe_after, self._settled = 0.0, STEPS_AHEAD
         else:
             self._target = self.ceiling * HOLD
-            self._probe_after, self._settled = self._patience * self._random.uniform(0.9, 1.1), 0.0
+            self._probe_after, self._settled = self._outages * self._random.uniform(0.9, 1.1), 0.0
         self.rate = self._capped(max(MIN_RATE, min(self._target, self.rate * BACK_OFF) if again else self._target))
         # A single refused call of a slow token need not cost a second one; a series of them asks for a pause.
         pause = (1.0 if again or before is None else 0.1) / self.rate

@@ -18,15 +18,15 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.api.typed import nearest, shown
-from xingtu_crawler.checks import check_log_level, check_settings
+from xingtu_crawler.arguments.typed import nearest, shown
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
+from xingtu_crawler.engine.log import redacted
 from xingtu_crawler.exceptions import ArgumentError, UserError
 from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
-from xingtu_crawler.log import redacted
+from xingtu_crawler.options import check_log_level, check_settings
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
 
 _CHATTY = ("scrapy.middleware", "scrapy.addons", "scrapy.core.engine", "scrapy.utils.log")

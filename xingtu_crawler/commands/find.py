@@ -14,9 +14,9 @@ from typing import Any, ClassVar
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.api.typed import nearest, shown
+from xingtu_crawler.arguments.typed import nearest, shown
 from xingtu_crawler.commands.words import one_line
-from xingtu_crawler.dataset.documents import LOOKED_AT, Question, find, render, unheard_of
+from xingtu_crawler.dataset.documents import LOOKED_AT, Query, find, render, unknown_paths
 from xingtu_crawler.exceptions import ArgumentError
 from xingtu_crawler.extensions.run_record import database_name
 from xingtu_crawler.storage.collections import names
@@ -76,7 +76,7 @@ class Command(ScrapyCommand):
         if len(args) != 1:
             raise ArgumentError(f"Name one collection, as in scrapy find authors: one of {', '.join(names())}.")
         environments.base_url(self.settings["JUSTONEAPI_ENV"])
-        question = Question.of(args[0], condition=opts.filter, order=opts.sort, limit=opts.limit, fields=opts.fields)
+        question = Query.of(args[0], condition=opts.filter, order=opts.sort, limit=opts.limit, fields=opts.fields)
         name = database_name(self.settings)
         dataset = open_for_reading(
             uri=self.settings["MONGO_URI"], database=name, data_dir=Path(self.settings["XINGTU_DATA_DIR"])
@@ -93,7 +93,7 @@ class Command(ScrapyCommand):
                     render(document, full=opts.full or not is_read, indent=indent, ascii_only=ascii_only) + "\n"
                 )
             sys.stdout.flush()
-            for path in await unheard_of(database, question) if count else []:
+            for path in await unknown_paths(database, question) if count else []:
                 sys.stderr.write(
                     f"No document of {question.collection} among the first {LOOKED_AT:,} has {shown(path)}: "
                     f"scrapy find {question.collection} --limit 1 shows one whole.\n"

@@ -15,7 +15,7 @@ from xingtu_crawler.api import environments
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.exceptions import ArgumentError
 from xingtu_crawler.extensions.run_record import database_name
-from xingtu_crawler.storage.embedded import EmbeddedMongo
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.storage.reader import embedded_folder
 
 

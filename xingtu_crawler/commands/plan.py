@@ -32,12 +32,12 @@ from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.extensions.run_record import database_name
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.outcome import NEXT_STEP, Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
-from xingtu_crawler.storage.embedded import EmbeddedMongo
-from xingtu_crawler.storage.ledger import Preview, questions_about
+from xingtu_crawler.storage.claims import Preview, details_of
 from xingtu_crawler.storage.reader import embedded_folder, told_in_one_line
 from xingtu_crawler.storage.store import Store
 
@@ -196,7 +196,7 @@ class Command(CrawlCommand):
         store = await self._open()
         try:
             with told_in_one_line():
-                spider.ledger = Preview(store.database, store.patience)
+                spider.claims = Preview(store.database, store.outages)
                 spider.worklist = store.worklist
                 spider.run_started_at = now
                 cap = self.settings.getint("XINGTU_DAILY_CALLS")
@@ -221,7 +221,7 @@ async def _estimate(spider: XingtuSpider, store: Store, *, empty: frozenset[str]
         calls = 0
         tally: Counter[str] = Counter()
         spider.tally = lambda what, count: tally.update({what: count})
-        async for questions in spider.claims():
+        async for questions in spider.detail_batches():
             calls += len(questions)
         return Estimate(
             "exact", Span(tally["authors"], tally["authors"]), Span(0, 0), Span(calls, calls), tally["fresh"]
@@ -232,8 +232,8 @@ async def _estimate(spider: XingtuSpider, store: Store, *, empty: frozenset[str]
         details = spider.details
         newer_than = spider.newer_than if since is None else max(since, spider.newer_than)
         return len(
-            await spider.ledger.claim(
-                questions_about(star_ids, details.platforms, details.endpoints),
+            await spider.claims.claim(
+                details_of(star_ids, details.platforms, details.endpoints),
                 newer_than=newer_than,
                 terminal=details.terminal,
             )

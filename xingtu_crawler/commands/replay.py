@@ -13,10 +13,10 @@ from typing import Any, ClassVar
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.checks import check_settings
 from xingtu_crawler.commands.words import one_line, refuse
 from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.extensions.run_record import database_name, spill_directory
+from xingtu_crawler.options import check_settings
 from xingtu_crawler.storage.reader import open_for_reading, require_dataset, told_in_one_line
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine
@@ -90,7 +90,7 @@ class Command(ScrapyCommand):
             with told_in_one_line():
                 recorder = Recorder(
                     store.writer,
-                    store.ledger,
+                    store.claims,
                     store.sweeps,
                     store.history,
                     run_id="replay",

@@ -14,11 +14,11 @@ from rich.console import Console
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.api import environments
-from xingtu_crawler.checks import check_settings
 from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
 from xingtu_crawler.dataset import status
 from xingtu_crawler.dataset.status_tables import render
 from xingtu_crawler.extensions.run_record import database_name, spill_directory
+from xingtu_crawler.options import check_settings
 from xingtu_crawler.storage.reader import open_for_reading
 
 

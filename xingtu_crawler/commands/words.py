@@ -8,9 +8,9 @@ from contextlib import contextmanager
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.api.typed import nearest, shown
+from xingtu_crawler.arguments.typed import nearest, shown
+from xingtu_crawler.engine.log import redacted
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
-from xingtu_crawler.log import redacted
 
 WIDTH_IN_A_PIPE = 120
 """Columns of a table where there is no terminal that has a width."""

@@ -17,7 +17,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
-from xingtu_crawler.api.typed import nearest, shown
+from xingtu_crawler.arguments.typed import nearest, shown
 from xingtu_crawler.exceptions import ArgumentError, StorageError
 
 LONGEST = 100
@@ -27,7 +27,7 @@ LOOKED_AT = 1_000
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class Query:
     """Which documents of a collection, in which order, how many and which parts of them; `limit` 0 is all."""
 
     collection: str
@@ -73,7 +73,7 @@ def _condition(text: str) -> dict[str, Any]:
 
 
 async def find(
-    database: AsyncDatabase[dict[str, Any]], question: Question, *, known: Iterable[str]
+    database: AsyncDatabase[dict[str, Any]], question: Query, *, known: Iterable[str]
 ) -> AsyncGenerator[dict[str, Any]]:
     """Yield the documents that answer a question.
 
@@ -103,7 +103,7 @@ async def find(
         raise StorageError(f"MongoDB went away ({type(error).__name__}): type the same command again.") from None
 
 
-async def unheard_of(database: AsyncDatabase[dict[str, Any]], question: Question) -> list[str]:
+async def unknown_paths(database: AsyncDatabase[dict[str, Any]], question: Query) -> list[str]:
     """Return the paths of the question that none of the first documents has: most likely misspelt."""
     paths = dict.fromkeys([*question.fields, *(path for path, _ in question.order)])
     missing = []

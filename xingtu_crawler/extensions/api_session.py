@@ -20,10 +20,10 @@ from scrapy.settings import BaseSettings
 from xingtu_crawler.api import account, environments, reachability
 from xingtu_crawler.api.budget import Budget
 from xingtu_crawler.api.tokens import TokenPool
-from xingtu_crawler.checks import sandbox_arguments
+from xingtu_crawler.engine.log import protect
 from xingtu_crawler.exceptions import TokenError, UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
-from xingtu_crawler.log import protect
+from xingtu_crawler.options import sandbox_arguments
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.spiders.base import XingtuSpider

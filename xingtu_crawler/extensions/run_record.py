@@ -29,11 +29,11 @@ from xingtu_crawler.api import environments
 from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
-from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import reason_of
+from xingtu_crawler.mongo.client import server_of
 from xingtu_crawler.outcome import SECONDS_STAT, CallsByDay, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
-from xingtu_crawler.storage.client import server_of
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
@@ -111,12 +111,12 @@ class RunRecord:
         try:
             store = self._store = await self._open()
             await store.catch_up()
-            await store.runs.bury(now=self.started_at)
+            await store.runs.mark_crashed(now=self.started_at)
             await store.runs.start(self.run_id, self._facts(spider), started_at=self.started_at)
             self._heartbeat = asyncio.create_task(self._beat(store, session))
             self._recorder = Recorder(
                 store.writer,
-                store.ledger,
+                store.claims,
                 store.sweeps,
                 store.history,
                 run_id=self.run_id,
@@ -128,12 +128,12 @@ class RunRecord:
         for path in spilled_elsewhere(self._spill.directory):
             logger.warning("Answers for another server are in %s: a crawl with its MONGO_URI loads them", path)
         cap = self._crawler.settings.getint("XINGTU_DAILY_CALLS") or None
-        session.daily_calls = DailyCalls(store.database, store.patience, cap)
-        store.patience.when_over = lambda error: session.give_up(error, "storage_unavailable")
+        session.daily_calls = DailyCalls(store.database, store.outages, cap)
+        store.outages.when_over = lambda error: session.give_up(error, "storage_unavailable")
         session.hold = self._hold
         if store.history:
             store.history.oldest_unstored = self._oldest_unstored
-        spider.ledger = store.ledger
+        spider.claims = store.claims
         spider.sweeps = store.sweeps
         spider.worklist = store.worklist
         spider.run_id = self.run_id
@@ -176,7 +176,7 @@ class RunRecord:
     def _hold(self, waiting: int) -> float:
         """Return for how long nothing is to be asked: MongoDB is away, or as much is on its way as a crash may cost."""
         assert self._store is not None
-        if self._store.patience.is_tried:
+        if self._store.outages.is_waiting:
             return _WHILE_AWAY_S
         engine = self._crawler.engine
         sent = len(engine.downloader.active) - waiting
@@ -184,7 +184,7 @@ class RunRecord:
         return _WHILE_BUSY_S if sent + being_stored >= self._most_open else 0.0
 
     def _oldest_unstored(self) -> datetime | None:
-        answers = (answer for answer in self._unstored.values() if not isinstance(answer, FailedQuestion))
+        answers = (answer for answer in self._unstored.values() if not isinstance(answer, FailedRequest))
         return min((answer.fetched_at for answer in answers), default=None)
 
     async def close(self, spider: XingtuSpider, reason: str) -> None:

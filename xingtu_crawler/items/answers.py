@@ -57,7 +57,7 @@ class SearchAnswer:
 
 
 @dataclass(slots=True)
-class FailedQuestion:
+class FailedRequest:
     """A question without a usable answer; `star_id` and `platform`, or `sweep` and `page`, say which."""
 
     endpoint: str

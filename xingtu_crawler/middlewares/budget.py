@@ -12,10 +12,10 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.statscollectors import StatsCollector
 
-from xingtu_crawler import meta
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.api_session import ApiSession
-from xingtu_crawler.middlewares.exceptions import CrawlClosingError
 from xingtu_crawler.storage.daily_calls import DailyCalls
 
 

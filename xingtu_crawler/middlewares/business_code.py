@@ -27,17 +27,17 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from scrapy.statscollectors import StatsCollector
 
-from xingtu_crawler import meta
 from xingtu_crawler.api import codes, envelope
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.api.reachability import Outage
 from xingtu_crawler.api.tokens import Denial
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import ApiUnreachableError, MalformedBodyError, TooDeepError
 from xingtu_crawler.extensions.api_session import ApiSession
-from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
-from xingtu_crawler.responses import ApiResponse
 
 logger = logging.getLogger(__name__)
 

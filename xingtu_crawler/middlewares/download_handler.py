@@ -27,8 +27,8 @@ from scrapy.http import Headers, Response
 from scrapy.utils.gz import gunzip
 from yarl import URL
 
-from xingtu_crawler import meta
 from xingtu_crawler.api.secrets import Redactor
+from xingtu_crawler.engine import meta
 from xingtu_crawler.extensions.api_session import ApiSession
 
 _NOTHING_SECRET = Redactor([])

@@ -14,10 +14,10 @@ from typing import Self
 from scrapy import Request
 from scrapy.crawler import Crawler
 
-from xingtu_crawler import meta
 from xingtu_crawler.api.tokens import Exhausted, Lease, Wait
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.extensions.api_session import ApiSession
-from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
 
 _LONGEST_SLEEP_S = 0.5
 """How soon, at the latest, waiting requests notice that the crawl is closing."""

@@ -7,7 +7,7 @@ from typing import Self
 from scrapy.crawler import Crawler
 
 from xingtu_crawler.extensions.run_record import RunRecord
-from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 
 
@@ -36,6 +36,6 @@ class MongoPipeline:
                 await self._run.keep(answer, self._run.recorder.detail(item))
             case ValidPage(answer):
                 await self._run.keep(answer, self._run.recorder.page(item))
-            case FailedQuestion():
+            case FailedRequest():
                 await self._run.keep(item, self._run.recorder.failure(item))
         return item

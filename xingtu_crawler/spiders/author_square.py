@@ -12,17 +12,17 @@ from scrapy import Request
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from xingtu_crawler import meta
 from xingtu_crawler.api.endpoints import PAGE_SIZE, SEARCH, search_url
-from xingtu_crawler.api.query import AuthorQuery
+from xingtu_crawler.arguments.query import AuthorQuery
+from xingtu_crawler.arguments.spiders import parse_square
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items.answers import SearchAnswer
 from xingtu_crawler.items.page import parse_page, star_id_of
-from xingtu_crawler.responses import ApiResponse
-from xingtu_crawler.spiders.arguments import parse_square
-from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_question, needs_storage, utc_now
+from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_request, needs_storage, utc_now
 from xingtu_crawler.spiders.sweep import LIMITS, MOST_LOST_IN_A_ROW, Sweep
-from xingtu_crawler.storage.ledger import Question, questions_about
+from xingtu_crawler.storage.claims import DetailKey, details_of
 from xingtu_crawler.storage.sweeps import RESULT_CAP
 
 MOST_OPEN = 8
@@ -70,9 +70,9 @@ class AuthorSquareSpider(XingtuSpider):
             while not self.planning and sum(not each.is_done for each in self._sweeps.values()) >= MOST_OPEN:
                 self._place.clear()
                 await self._place.wait()
-            if self._enough is not None or self.is_closing():
+            if self._limit_reached is not None or self.is_closing():
                 break
-            async with self.looking:
+            async with self.reading:
                 sweep, taken = await self._begin(query)
             for request in self._next(sweep):
                 yield request
@@ -108,10 +108,10 @@ class AuthorSquareSpider(XingtuSpider):
         taken = self._take(sweep, known)
         if found.next_page is None:
             sweep.end_as_before(found.stop_reason or "no_more_pages")
-        elif not sweep.end(max_authors=self._enough) and found.stop_reason is not None:
+        elif not sweep.end(max_authors=self._limit_reached) and found.stop_reason is not None:
             await self.sweeps.go_on(sweep.name)
         # Whoever was interrupted behind that wanted more of it: for them it stays open.
-        sweep.stays_open = (
+        sweep.keeps_open = (
             sweep.stop is not None
             and found.stop_reason is None
             and found.next_page is not None
@@ -132,7 +132,9 @@ class AuthorSquareSpider(XingtuSpider):
         except Exception as error:
             if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
                 self.logger.exception("Page %d could not be read", number)
-            lost = of.lose(number, code=response.envelope.code, terminal=False, again=again, max_authors=self._enough)
+            lost = of.lose(
+                number, code=response.envelope.code, terminal=False, again=again, max_authors=self._limit_reached
+            )
             answer.stop, answer.tried_again = lost.stop, lost.tried_again
             self.logger.warning("Page %d is not a search page: %s", number, error)
             yield answer
@@ -141,7 +143,7 @@ class AuthorSquareSpider(XingtuSpider):
             return
         new = of.new([star_id for each in page.authors if (star_id := star_id_of(each))])
         taken = [] if self.planning else self._take(of, new)
-        answer.stop = of.read(number, page, new, again=again, max_authors=self._enough)
+        answer.stop = of.read(number, page, new, again=again, max_authors=self._limit_reached)
         # They are asked when the page is stored, and count from now on: or the pages would run ahead of them.
         expected = len(taken) * len(self.details.platforms) * len(self.details.endpoints)
         self.open_details += expected
@@ -161,12 +163,14 @@ class AuthorSquareSpider(XingtuSpider):
     def page_failed(self, failure: Failure) -> Iterator[Any]:
         """Go on behind a page that cannot be had: it is tried again at the end."""
         request: Request = failure.request  # type: ignore[attr-defined]
-        question = failed_question(failure, request)
+        question = failed_request(failure, request)
         if question is None:
             return
         name, number, again = (request.cb_kwargs[key] for key in ("sweep", "number", "again"))
         sweep = self._sweeps[name]
-        lost = sweep.lose(number, code=question.code, terminal=question.terminal, again=again, max_authors=self._enough)
+        lost = sweep.lose(
+            number, code=question.code, terminal=question.terminal, again=again, max_authors=self._limit_reached
+        )
         question.sweep, question.page = name, number
         question.terminal, question.stop, question.tried_again = lost.settled, lost.stop, lost.tried_again
         if lost.stop is not None and lost.stop.reason == "page_refused" and not lost.settled:
@@ -198,7 +202,7 @@ class AuthorSquareSpider(XingtuSpider):
         """Return the requests for next pages, if the details of those before leave room for theirs."""
         while self._waiting and self.has_room:
             sweep = self._waiting.popleft()
-            if sweep.end(max_authors=self._enough):
+            if sweep.end(max_authors=self._limit_reached):
                 yield from self._end(sweep)
                 self._place.set()
             else:
@@ -213,7 +217,7 @@ class AuthorSquareSpider(XingtuSpider):
             self.logger.warning(
                 "The search seems to be down: the same command goes on at page %d", sweep.stop.next_page
             )
-        if self._enough is not None:
+        if self._limit_reached is not None:
             self.close_reason = "max_authors"
         for number in sweep.ask_again():
             yield self._page_request(sweep, number, again=True)
@@ -228,15 +232,15 @@ class AuthorSquareSpider(XingtuSpider):
         if self.planning:
             # What has no page is no sweep that could go on.
             sweeps = [sweep for sweep in sweeps if sweep.query.key in self.empty_queries]
-        elif not self._all_begun or self.ledger.open_claims or not all(sweep.is_done for sweep in sweeps):
+        elif not self._all_begun or self.claims.open_claims or not all(sweep.is_done for sweep in sweeps):
             return
-        complete = not any(sweep.was_cut_off or sweep.stays_open or sweep.holes for sweep in sweeps)
+        complete = not any(sweep.was_cut_off or sweep.keeps_open or sweep.holes for sweep in sweeps)
         # In MongoDB there may be more: pages that were read here and could not be stored.
         complete = complete and not await self.sweeps.have_holes([sweep.name for sweep in sweeps])
         complete = complete and not await self._lack_details(sweeps)
         by_limit = any(sweep.stop is not None and sweep.stop.reason in LIMITS for sweep in sweeps)
         for sweep in sweeps:
-            if sweep.stop is None or sweep.was_cut_off or sweep.stays_open:
+            if sweep.stop is None or sweep.was_cut_off or sweep.keeps_open:
                 continue
             self._compare_with_total(sweep)
             await self.sweeps.finish(
@@ -253,7 +257,7 @@ class AuthorSquareSpider(XingtuSpider):
         """Tell whether details of the authors that were taken are still to be asked, by the rule that claims follow."""
         stats = self.crawler.stats
         if not (
-            self.ledger.passed_over
+            self.claims.passed_over
             or stats.get_value("xingtu/failures/open")
             or stats.get_value("spider_exceptions/count")
         ):
@@ -261,8 +265,8 @@ class AuthorSquareSpider(XingtuSpider):
         for sweep in sweeps:
             star_ids = [star_id for star_id, taken in sweep.seen.items() if taken]
             for at in range(0, len(star_ids), AT_ONCE):
-                asked = questions_about(star_ids[at : at + AT_ONCE], self.details.platforms, self.details.endpoints)
-                if await self.ledger.lacks(asked, newer_than=self.newer_than):
+                asked = details_of(star_ids[at : at + AT_ONCE], self.details.platforms, self.details.endpoints)
+                if await self.claims.lacks(asked, newer_than=self.newer_than):
                     return True
         return False
 
@@ -275,7 +279,7 @@ class AuthorSquareSpider(XingtuSpider):
         elif total is not None and total >= RESULT_CAP:
             self.logger.info("%d distinct authors found, the API counts %d or more", found, total)
 
-    async def _claims(self, star_ids: list[str]) -> AsyncIterator[list[Question]]:
+    async def _claims(self, star_ids: list[str]) -> AsyncIterator[list[DetailKey]]:
         for at in range(0, len(star_ids), BATCH):
             yield await self.claim(star_ids[at : at + BATCH])
 
@@ -294,7 +298,7 @@ class AuthorSquareSpider(XingtuSpider):
         return taken
 
     @property
-    def _enough(self) -> int | None:
+    def _limit_reached(self) -> int | None:
         """`max_authors` when so many are there, None before."""
         limit = self.details.max_authors
         return limit if limit is not None and self._authors >= limit else None

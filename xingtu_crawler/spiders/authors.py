@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from xingtu_crawler.spiders.arguments import parse_authors, read_star_ids
+from xingtu_crawler.arguments.spiders import parse_authors, read_star_ids
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, needs_storage
-from xingtu_crawler.storage.ledger import Question
+from xingtu_crawler.storage.claims import DetailKey
 
 LONG_AGO = datetime.fromtimestamp(0, UTC)
 
@@ -29,7 +29,7 @@ class AuthorsSpider(XingtuSpider):
     @needs_storage
     async def start(self) -> AsyncIterator[Any]:
         """Ask batch by batch, as the crawl goes on: a file or a database of any size is streamed."""
-        async for request in self.paced(self.claims()):
+        async for request in self.paced(self.detail_batches()):
             yield request
 
     @property
@@ -37,7 +37,7 @@ class AuthorsSpider(XingtuSpider):
         """What is missing is missing whatever its age; see the base class for the rest."""
         return LONG_AGO if self.arguments.missing else super().newer_than
 
-    async def claims(self) -> AsyncIterator[list[Question]]:
+    async def detail_batches(self) -> AsyncIterator[list[DetailKey]]:
         """Yield, batch by batch, the questions to be asked; now and then an empty batch while it looks for them."""
         asked = self.arguments
         platforms, endpoints = self.details.platforms, self.details.endpoints
@@ -50,7 +50,7 @@ class AuthorsSpider(XingtuSpider):
             async for questions in listed:
                 # Few at a time: what another crawl has refreshed meanwhile is not stale any more.
                 for at in range(0, len(questions), BATCH):
-                    yield await self._claim_questions(questions[at : at + BATCH], newer_than=newer_than)
+                    yield await self._claim_details(questions[at : at + BATCH], newer_than=newer_than)
         elif asked.missing:
             async for star_ids in self.worklist.missing(platforms, endpoints):
                 async for claimed in self._claims_about(iter(star_ids)):
@@ -64,14 +64,14 @@ class AuthorsSpider(XingtuSpider):
             async for claimed in self._claims_about(iter(named)):
                 yield claimed
 
-    async def _claims_about(self, star_ids: Iterator[str]) -> AsyncIterator[list[Question]]:
+    async def _claims_about(self, star_ids: Iterator[str]) -> AsyncIterator[list[DetailKey]]:
         """Claim the details of these authors, a batch at a time, until there are as many as were wanted."""
         while not self.close_reason and (batch := list(islice(star_ids, BATCH))):
             yield self._within_limit(await self.claim(batch))
 
-    async def _claim_questions(self, questions: list[Question], *, newer_than: datetime | None) -> list[Question]:
+    async def _claim_details(self, questions: list[DetailKey], *, newer_than: datetime | None) -> list[DetailKey]:
         return self._within_limit(
-            await self.ledger.claim(
+            await self.claims.claim(
                 questions,
                 newer_than=newer_than,
                 terminal=self.details.terminal,
@@ -79,7 +79,7 @@ class AuthorsSpider(XingtuSpider):
             )
         )
 
-    def _within_limit(self, claimed: list[Question]) -> list[Question]:
+    def _within_limit(self, claimed: list[DetailKey]) -> list[DetailKey]:
         """Return the questions about the first `max_authors` of those who lack anything; the others are given back.
 
         Who lacks nothing does not count: else the same ones would use up the limit every time.
@@ -94,7 +94,7 @@ class AuthorsSpider(XingtuSpider):
                 self._asked.add(question.star_id)
                 within.append(question)
             else:
-                self.ledger.release(question.endpoint, question.star_id, question.platform)
+                self.claims.release(question.endpoint, question.star_id, question.platform)
         self.tally("authors", len(self._asked) - before)
         if len(self._asked) >= limit:
             self.close_reason = "max_authors"

@@ -1,7 +1,7 @@
 """What both spiders share: their arguments, and how details are asked and taken.
 
 A spider knows endpoints and arguments; tokens, codes, retries and MongoDB are not its business. What is
-already known it asks of the ledger.
+already known it asks of the claims.
 """
 
 from __future__ import annotations
@@ -18,14 +18,14 @@ from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
 from twisted.python.failure import Failure
 
-from xingtu_crawler import meta
 from xingtu_crawler.api.endpoints import DETAILS, Platform, detail_url
+from xingtu_crawler.arguments.spiders import DetailArguments
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion
-from xingtu_crawler.middlewares.exceptions import CrawlClosingError, NoAnswerError
-from xingtu_crawler.responses import ApiResponse
-from xingtu_crawler.spiders.arguments import DetailArguments
-from xingtu_crawler.storage.ledger import Ledger, Question, questions_about
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
+from xingtu_crawler.storage.claims import Claims, DetailKey, details_of
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
 
@@ -56,7 +56,7 @@ def needs_storage(method: Callable[P, AsyncIterator[Any]]) -> Callable[P, AsyncI
 class XingtuSpider(Spider):
     """A spider of this project.
 
-    `base_url`, `ledger`, `sweeps`, `worklist`, `run_id`, `run_started_at`, `tally` and `is_closing` are set while the
+    `base_url`, `claims`, `sweeps`, `worklist`, `run_id`, `run_started_at`, `tally` and `is_closing` are set while the
     crawl is being opened, before `start` is iterated.
     """
 
@@ -64,7 +64,7 @@ class XingtuSpider(Spider):
     """The arguments as they were typed."""
     details: DetailArguments
     base_url: str
-    ledger: Ledger
+    claims: Claims
     sweeps: Sweeps
     worklist: Worklist
     run_id: str
@@ -81,7 +81,7 @@ class XingtuSpider(Spider):
         super().__init__()  # without the arguments: Scrapy would make attributes of them
         self.typed_arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
         self._room = asyncio.Event()
-        self.looking = asyncio.Lock()
+        self.reading = asyncio.Lock()
         """Held while `start` asks MongoDB, which is not to be closed under it."""
         self.parse_arguments(arguments)
 
@@ -117,23 +117,23 @@ class XingtuSpider(Spider):
 
     async def finish(self) -> None:
         """Record what is left to be recorded when every item is stored; MongoDB is closed after that."""
-        async with self.looking:
+        async with self.reading:
             pass
 
-    async def claim(self, star_ids: Sequence[str]) -> list[Question]:
+    async def claim(self, star_ids: Sequence[str]) -> list[DetailKey]:
         """Claim those details of these authors that are missing or stale."""
-        asked = questions_about(star_ids, self.details.platforms, self.details.endpoints)
-        questions = await self.ledger.claim(
+        asked = details_of(star_ids, self.details.platforms, self.details.endpoints)
+        questions = await self.claims.claim(
             asked, newer_than=self.newer_than, terminal=self.details.terminal, failed_before=self.run_started_at
         )
         self.tally("fresh", len(asked) - len(questions))
         return questions
 
-    async def paced(self, claims: AsyncIterable[list[Question]]) -> AsyncIterator[Request]:
+    async def paced(self, claims: AsyncIterable[list[DetailKey]]) -> AsyncIterator[Request]:
         """Yield the requests for a stream of claims: a batch is claimed when there is room for it."""
         batches = aiter(claims)
         while not self.is_closing():
-            async with self.looking:
+            async with self.reading:
                 questions = await anext(batches, None)
             if questions is None:
                 return
@@ -148,7 +148,7 @@ class XingtuSpider(Spider):
         """Whether so few details are open that more should be found."""
         return self.open_details < AHEAD * self.settings.getint("CONCURRENT_REQUESTS")
 
-    def detail_request(self, question: Question) -> Request:
+    def detail_request(self, question: DetailKey) -> Request:
         """Return the request for one author's details."""
         self.open_details += 1
         platform = Platform(question.platform)
@@ -183,7 +183,7 @@ class XingtuSpider(Spider):
         """Record details that could not be had."""
         yield from self._settled()
         request: Request = failure.request  # type: ignore[attr-defined]
-        question = failed_question(failure, request)
+        question = failed_request(failure, request)
         if question is not None:
             question.star_id = request.meta[meta.STAR_ID]
             question.platform = request.meta[meta.PLATFORM]
@@ -204,7 +204,7 @@ class XingtuSpider(Spider):
         return iter(())
 
 
-def failed_question(failure: Failure, request: Request) -> FailedQuestion | None:
+def failed_request(failure: Failure, request: Request) -> FailedRequest | None:
     """Return the record of a failed request; None where it was only left for the next run."""
     error = failure.value
     if isinstance(error, CrawlClosingError):
@@ -229,7 +229,7 @@ def failed_question(failure: Failure, request: Request) -> FailedQuestion | None
             "attempts": request.meta.get(meta.ATTEMPTS, 0) + 1,
             "terminal": False,
         }
-    return FailedQuestion(endpoint=request.meta[meta.ENDPOINT], failed_at=utc_now(), **known)
+    return FailedRequest(endpoint=request.meta[meta.ENDPOINT], failed_at=utc_now(), **known)
 
 
 def utc_now() -> datetime:

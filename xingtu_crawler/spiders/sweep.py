@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from xingtu_crawler.api.endpoints import PAGE_SIZE
-from xingtu_crawler.api.query import AuthorQuery
+from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.storage.sweeps import RESULT_CAP, OpenSweep
@@ -55,7 +55,7 @@ class Sweep:
         self.stop: Stop | None = None
         self.pages_read = 0
         """By this crawl."""
-        self.stays_open = False
+        self.keeps_open = False
         """Whether somebody wanted more of this sweep than this crawl does."""
         self._left_out_asked = False
         self._open_pages = 0

@@ -17,8 +17,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import DuplicateKeyError, PyMongoError
 
 from xingtu_crawler.api.tokens import QUOTA_ZONE
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import DAILY_CALLS
-from xingtu_crawler.storage.patience import Patience
 
 _DAY = timedelta(days=1)
 _CLAIM = 16
@@ -28,9 +28,9 @@ _CLAIM = 16
 class DailyCalls:
     """The calls of each day; `cap` of them at most, where there is one."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience, cap: int | None) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages, cap: int | None) -> None:
         self._days = database[DAILY_CALLS]
-        self._patience = patience
+        self._outages = outages
         self._cap = cap
         self._claimed = 0
         self._day = ""
@@ -81,7 +81,7 @@ class DailyCalls:
         for day in list(self._made):
             calls = self._made.pop(day)
             try:
-                await self._patience.outlast(partial(self._add_all, day, calls), swift=True)
+                await self._outages.retry_while_away(partial(self._add_all, day, calls), swift=True)
             except BaseException:
                 self._made[day] += calls
                 raise
@@ -103,7 +103,7 @@ class DailyCalls:
                 continue
             room = {"_id": day, "calls": {"$lte": cap - size}}
             try:
-                await self._patience.outlast(partial(self._add, room, size), swift=True)
+                await self._outages.retry_while_away(partial(self._add, room, size), swift=True)
             except DuplicateKeyError:
                 continue  # the day is there, and has fewer calls left
             return size

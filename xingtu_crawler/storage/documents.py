@@ -17,7 +17,7 @@ from pymongo import DeleteMany, DeleteOne, UpdateOne
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.items import SCHEMA_VERSION, Parsed
-from xingtu_crawler.items.answers import FailedQuestion
+from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.content_hash import content_hash
 from xingtu_crawler.items.videos import FIELDS, VideoFact
 from xingtu_crawler.storage import history
@@ -291,7 +291,7 @@ def forget_hits(sweep: str, page: int, *, before: datetime) -> Write:
     return Write(SEARCH_HITS, DeleteMany({"sweep": sweep, "page": page, "seen_at": {"$lt": before}}))
 
 
-def failure(question: FailedQuestion, *, run_id: str) -> Write:
+def failure(question: FailedRequest, *, run_id: str) -> Write:
     """Return the write that records a question without an answer."""
     if question.page is None:
         assert question.star_id is not None

@@ -22,8 +22,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.mongo.outages import Outages, brief
 from xingtu_crawler.storage.collections import HISTORY, PENDING
-from xingtu_crawler.storage.patience import Patience, brief
 from xingtu_crawler.storage.projection import (
     CURRENT,
     KEEP_NEWER,
@@ -101,9 +101,9 @@ def late_spell(
 class History:
     """Projects spells into `history`: those that it is told of now and then, those of a crashed run at the start."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
         self._database = database
-        self._patience = patience
+        self._outages = outages
         self._touched: dict[str, set[str]] = {}
         self._left: defaultdict[str, set[str]] = defaultdict(set)
         """What could not be projected."""
@@ -159,7 +159,7 @@ class History:
         now = datetime.now(UTC)
         for collection in collections:
             waiting = {f"{PENDING}.spell": {"$exists": True}}
-            found = await self._patience.outlast(
+            found = await self._outages.retry_while_away(
                 partial(self._ids, collection, waiting, sort=[("_id", ASCENDING)], limit=0)
             )
             await self._project_all(collection, [each["_id"] for each in found], now)
@@ -172,7 +172,9 @@ class History:
                     "$or": [{"crawl.fetched_at": {"$gt": begin}}, {"_id": {"$gt": key}}],
                 }
                 order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
-                found = await self._patience.outlast(partial(self._ids, collection, left, sort=order, limit=_BATCH))
+                found = await self._outages.retry_while_away(
+                    partial(self._ids, collection, left, sort=order, limit=_BATCH)
+                )
                 await self._project(collection, [each["_id"] for each in found], now)
                 after = (found[-1]["crawl"]["fetched_at"], found[-1]["_id"]) if found else None
 
@@ -204,10 +206,10 @@ class History:
 
         async def merge(match: dict[str, Any], spells: Spells, when_matched: WhenMatched) -> None:
             pipeline = projection(collection, match, spells, when_matched)
-            await self._patience.outlast(partial(project, pipeline), swift=True)
+            await self._outages.retry_while_away(partial(project, pipeline), swift=True)
 
         try:
-            waiting = await self._patience.outlast(
+            waiting = await self._outages.retry_while_away(
                 lambda: source.find(ended, {f"{PENDING}.spell": 1, f"{PENDING}.valid_from": 1}).to_list(), swift=True
             )
             new = {**match, "crawl.changed_at": {"$gte": new_since}}
@@ -229,7 +231,7 @@ class History:
                     UpdateMany({"_id": {"$in": ids}}, [{"$set": {PENDING: without(done)}}])
                     for done, ids in alike.items()
                 ]
-                await self._patience.outlast(lambda: source.bulk_write(pulls, ordered=False), swift=True)
+                await self._outages.retry_while_away(lambda: source.bulk_write(pulls, ordered=False), swift=True)
         except StorageError:
             raise
         except PyMongoError as error:
@@ -254,7 +256,9 @@ class History:
         ]
         if unkept:
             over = {"$set": {"current": False}}
-            await self._patience.outlast(lambda: self._database[HISTORY].update_many({"_id": {"$in": unkept}}, over))
+            await self._outages.retry_while_away(
+                lambda: self._database[HISTORY].update_many({"_id": {"$in": unkept}}, over)
+            )
 
     async def _drop_needless(self, collection: str, waiting: list[dict[str, Any]]) -> None:
         """Remove late spells that say what a spell in order says of that time: a write that was sent again."""
@@ -263,7 +267,7 @@ class History:
             for spell in each[PENDING]:
                 if not isinstance(spell["spell"], str):
                     continue
-                late = await self._patience.outlast(
+                late = await self._outages.retry_while_away(
                     partial(history.find_one, {"_id": f"{collection}:{each['_id']}:{spell['spell']}"})
                 )
                 if late is None:
@@ -276,5 +280,5 @@ class History:
                     "last_observed_at": {"$gte": late["valid_from"]},
                     "_id": {"$ne": late["_id"]},
                 }
-                if await self._patience.outlast(partial(history.find_one, said, {"_id": 1})):
-                    await self._patience.outlast(partial(history.delete_one, {"_id": late["_id"]}))
+                if await self._outages.retry_while_away(partial(history.find_one, said, {"_id": 1})):
+                    await self._outages.retry_while_away(partial(history.delete_one, {"_id": late["_id"]}))

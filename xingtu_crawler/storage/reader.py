@@ -15,8 +15,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.storage.client import connect
-from xingtu_crawler.storage.embedded import EmbeddedMongo
+from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 
 def embedded_folder(data_dir: Path) -> Path:

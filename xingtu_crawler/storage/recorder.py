@@ -14,12 +14,12 @@ from datetime import datetime
 from typing import Any
 
 from xingtu_crawler.api.endpoints import DETAILS
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import VideoFact, video_facts
 from xingtu_crawler.storage import documents
+from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.history import History
-from xingtu_crawler.storage.ledger import Ledger, Question
 from xingtu_crawler.storage.spill import Answer
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
@@ -39,7 +39,7 @@ class Recorder:
     def __init__(
         self,
         writer: BulkWriter,
-        ledger: Ledger,
+        claims: Claims,
         sweeps: Sweeps,
         history: History | None,
         *,
@@ -48,7 +48,7 @@ class Recorder:
     ) -> None:
         self._writer = writer
         self._history = history
-        self._ledger = ledger
+        self._claims = claims
         self._sweeps = sweeps
         self._run_id = run_id
         self._count = count
@@ -59,7 +59,7 @@ class Recorder:
 
     def of_run(self, run_id: str) -> Recorder:
         """Return a recorder of what another run has fetched, and paid for, and could not store."""
-        return Recorder(self._writer, self._ledger, self._sweeps, self._history, run_id=run_id, count=self._count)
+        return Recorder(self._writer, self._claims, self._sweeps, self._history, run_id=run_id, count=self._count)
 
     async def settle(self) -> None:
         """Return when what is recorded is in the history too."""
@@ -86,7 +86,7 @@ class Recorder:
         if answer.had_failed and not refused:
             key = documents.failure_id(answer.endpoint, answer.star_id, answer.platform)
             await self._forget_failure(key, answered_at=answer.fetched_at)
-        self._ledger.release(answer.endpoint, answer.star_id, answer.platform)
+        self._claims.release(answer.endpoint, answer.star_id, answer.platform)
         return not rejected
 
     async def page(self, valid: ValidPage) -> None:
@@ -158,7 +158,7 @@ class Recorder:
             await self.quarantine_page(answer, error, element, rank=rank)
         return not refused
 
-    async def failure(self, question: FailedQuestion) -> None:
+    async def failure(self, question: FailedRequest) -> None:
         """Record a question without an answer; what came instead, and could not be read, goes to quarantine."""
         if question.sweep is not None and question.page is not None:
             async with self._in_turn(question.sweep) as turn:
@@ -170,9 +170,9 @@ class Recorder:
             return
         await self._failure(question)
         if question.star_id is not None and question.platform is not None:
-            self._ledger.release(question.endpoint, question.star_id, question.platform)
+            self._claims.release(question.endpoint, question.star_id, question.platform)
 
-    async def _failure(self, question: FailedQuestion) -> None:
+    async def _failure(self, question: FailedRequest) -> None:
         if question.body is not None:  # first: a failure that is terminal settles the question
             asked = {
                 name: value
@@ -189,14 +189,14 @@ class Recorder:
             label = f"{question.code} {question.reason}" if question.code else question.reason
             self._count(f"failures/{question.endpoint}/{label}", 1)
 
-    async def _is_answered(self, question: FailedQuestion) -> bool:
+    async def _is_answered(self, question: FailedRequest) -> bool:
         """Tell whether somebody has stored an answer since: a failure may come late, out of a spill file."""
         if question.sweep is not None and question.page is not None:
             return await self._sweeps.has_page(question.sweep, question.page)
         assert question.star_id is not None
         assert question.platform is not None
-        asked = Question(question.endpoint, question.star_id, question.platform)
-        return await self._ledger.is_answered(asked, since=question.failed_at)
+        asked = DetailKey(question.endpoint, question.star_id, question.platform)
+        return await self._claims.is_answered(asked, since=question.failed_at)
 
     async def set_aside(self, answer: Answer, reason: str) -> None:
         """Keep an answer that cannot be recorded: its raw body in quarantine, the question as settled or open."""
@@ -216,7 +216,7 @@ class Recorder:
         asked = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform}
         await self._quarantine(reason, answer.body, asked, answer)
         if failed:  # terminal until `max_age` has passed
-            await self.failure(FailedQuestion.of_unfit(answer, reason))
+            await self.failure(FailedRequest.of_unfit(answer, reason))
 
     async def quarantine_page(self, answer: SearchAnswer, reason: str, body: bytes, *, rank: int | None = None) -> None:
         """Keep what is no search page (`body`: as it came), or one author on a page (`rank`; `body`: the element).
@@ -226,12 +226,12 @@ class Recorder:
         asked = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
         await self._quarantine(reason, body, asked if rank is None else {**asked, "rank": rank}, answer)
         if rank is None:
-            await self.failure(FailedQuestion.of_unfit(answer, reason))
+            await self.failure(FailedRequest.of_unfit(answer, reason))
 
     async def _quarantine(
-        self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedQuestion
+        self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedRequest
     ) -> None:
-        if isinstance(answer, FailedQuestion):
+        if isinstance(answer, FailedRequest):
             at, request_id = answer.failed_at, answer.request_id
         else:
             at, request_id = answer.fetched_at, answer.envelope.request_id

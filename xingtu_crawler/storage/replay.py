@@ -23,7 +23,7 @@ from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, StorageError
 from xingtu_crawler.items import MODELS
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.parsing import parse
 from xingtu_crawler.items.search import star_id_of
@@ -106,7 +106,7 @@ def _read(path: Path, result: Replayed) -> Iterator[_Read]:
     for answer in load(path):
         if answer is None or _endpoint(answer) not in MODELS:
             yield None, "broken"
-        elif isinstance(answer, FailedQuestion):
+        elif isinstance(answer, FailedRequest):
             yield answer, answer.reason
         else:
             try:

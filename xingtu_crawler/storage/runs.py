@@ -9,8 +9,8 @@ from typing import Any
 from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import RUNS
-from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 HISTORY_UNTIL = "history_until"
@@ -24,10 +24,10 @@ DEAD_AFTER = timedelta(seconds=6 * HEARTBEAT_S)
 class Runs:
     """The runs of one database."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, patience: Patience) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, outages: Outages) -> None:
         self._runs = database[RUNS]
         self._writer = writer
-        self._patience = patience
+        self._outages = outages
 
     async def start(self, run_id: str, facts: Mapping[str, Any], *, started_at: datetime) -> None:
         """Record that a crawl has begun."""
@@ -50,13 +50,13 @@ class Runs:
         update = {"$set": {**fields, "updated_at": at}}
         await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id}, update, upsert=True))])
 
-    async def bury(self, *, now: datetime) -> None:
+    async def mark_crashed(self, *, now: datetime) -> None:
         """Mark the runs that have shown no sign of life for a minute as crashed, once what they left is made good."""
         silent = {"state": "running", "updated_at": {"$lt": now - DEAD_AFTER}}
-        await self._patience.outlast(lambda: self._runs.update_many(silent, {"$set": {"state": "crashed"}}))
+        await self._outages.retry_while_away(lambda: self._runs.update_many(silent, {"$set": {"state": "crashed"}}))
 
     async def oldest_unended(self) -> datetime | None:
         """Return from when on what runs that have not recorded their end have fetched may be missing in `history`."""
         fields = {"started_at": 1, HISTORY_UNTIL: 1}
-        unended = await self._patience.outlast(lambda: self._runs.find({"state": "running"}, fields).to_list())
+        unended = await self._outages.retry_while_away(lambda: self._runs.find({"state": "running"}, fields).to_list())
         return min((run.get(HISTORY_UNTIL) or run["started_at"] for run in unended), default=None)

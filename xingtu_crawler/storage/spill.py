@@ -21,11 +21,11 @@ from typing import Any
 
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import MalformedBodyError
-from xingtu_crawler.items.answers import DetailAnswer, FailedQuestion, SearchAnswer, Stop
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer, Stop
 
 logger = logging.getLogger(__name__)
 
-Answer = DetailAnswer | SearchAnswer | FailedQuestion
+Answer = DetailAnswer | SearchAnswer | FailedRequest
 """What may have been paid for: an answer, or the word that there is none to be had."""
 
 _TAKEN = "+"
@@ -136,7 +136,7 @@ def load(path: Path) -> Iterator[Answer | None]:
 
 
 def _record(answer: Answer) -> dict[str, Any]:
-    if isinstance(answer, FailedQuestion):
+    if isinstance(answer, FailedRequest):
         return {
             **asdict(answer),
             "failed_at": answer.failed_at.isoformat(),
@@ -156,7 +156,7 @@ def _answer(record: dict[str, Any]) -> Answer:
     body = None if record["body"] is None else base64.b64decode(record["body"])
     if "failed_at" in record:
         failed_at = datetime.fromisoformat(record["failed_at"])
-        return FailedQuestion(**{**record, "failed_at": failed_at, "body": body, "stop": _stop(record)})
+        return FailedRequest(**{**record, "failed_at": failed_at, "body": body, "stop": _stop(record)})
     if body is None:
         raise ValueError("an answer without a body")
     return build_answer(record, body, fetched_at=datetime.fromisoformat(record["fetched_at"]))

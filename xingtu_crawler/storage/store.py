@@ -15,12 +15,12 @@ from pymongo.errors import PyMongoError
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.storage.client import connect
+from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
+from xingtu_crawler.mongo.outages import Outages, brief
+from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.collections import AUTHORS, VIDEOS, create_indexes
-from xingtu_crawler.storage.embedded import EmbeddedMongo
 from xingtu_crawler.storage.history import History
-from xingtu_crawler.storage.ledger import Ledger
-from xingtu_crawler.storage.patience import Patience, brief
 from xingtu_crawler.storage.reader import embedded_folder
 from xingtu_crawler.storage.runs import Runs
 from xingtu_crawler.storage.sweeps import Sweeps
@@ -37,9 +37,9 @@ class Store:
     client: AsyncMongoClient[dict[str, Any]]
     database: AsyncDatabase[dict[str, Any]]
     embedded: EmbeddedMongo | None
-    patience: Patience
+    outages: Outages
     writer: BulkWriter
-    ledger: Ledger
+    claims: Claims
     sweeps: Sweeps
     worklist: Worklist
     runs: Runs
@@ -89,19 +89,19 @@ class Store:
             if embedded:
                 await asyncio.to_thread(embedded.release)
             raise
-        outlasting = Patience(patience, hurried=hurried)
-        writer = BulkWriter(client[database], outlasting)
+        outages = Outages(patience, hurried=hurried)
+        writer = BulkWriter(client[database], outages)
         return cls(
             client=client,
             database=client[database],
             embedded=embedded,
-            patience=outlasting,
+            outages=outages,
             writer=writer,
-            ledger=Ledger(client[database], outlasting),
-            sweeps=Sweeps(client[database], writer, outlasting),
-            worklist=Worklist(client[database], outlasting),
-            runs=Runs(client[database], writer, outlasting),
-            history=History(client[database], outlasting) if history else None,
+            claims=Claims(client[database], outages),
+            sweeps=Sweeps(client[database], writer, outages),
+            worklist=Worklist(client[database], outages),
+            runs=Runs(client[database], writer, outages),
+            history=History(client[database], outages) if history else None,
         )
 
     async def catch_up(self) -> None:

@@ -13,9 +13,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.storable import Notes, clean
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import FAILURES, SEARCH_HITS, SWEEPS
 from xingtu_crawler.storage.documents import page_failures
-from xingtu_crawler.storage.patience import Patience
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 RESULT_CAP = 10_000
@@ -47,10 +47,10 @@ class EarlierSweep:
 class Sweeps:
     """The sweeps of one database; writes go the way of all writes and wait for a MongoDB that is away."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, patience: Patience) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, outages: Outages) -> None:
         self._database = database
         self._writer = writer
-        self._patience = patience
+        self._outages = outages
 
     async def find_open(
         self, query_key: str, *, newer_than: datetime, limits: Mapping[str, int | None] | None = None
@@ -61,7 +61,7 @@ class Sweeps:
         that began since `newer_than` (UTC) and either something of it failed, or it ended at a limit that was typed
         and is larger now. `limits`: what is typed now, by name; None for no limit.
         """
-        found = await self._patience.outlast(
+        found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"query_key": query_key}, sort=[("started_at", DESCENDING)])
         )
         if found is None or (found["finished_at"] is not None and found["started_at"] < newer_than):
@@ -79,7 +79,7 @@ class Sweeps:
 
     async def find_earlier(self, query_key: str, *, than: str | None) -> EarlierSweep | None:
         """Return the newest sweep of a query, but for `than`, of which the API has said how many authors there are."""
-        found = await self._patience.outlast(
+        found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one(
                 {"query_key": query_key, "_id": {"$ne": than}, "total_count": {"$ne": None}},
                 {"started_at": 1, "total_count": 1},
@@ -97,7 +97,7 @@ class Sweeps:
         condition: dict[str, Any] = {"sweep": sweep}
         if before_page is not None:
             condition["page"] = {"$lt": before_page}
-        hits = await self._patience.outlast(
+        hits = await self._outages.retry_while_away(
             lambda: (
                 self._database[SEARCH_HITS]
                 .find(condition, {"star_id": 1}, sort=[("page", ASCENDING), ("rank", ASCENDING)])
@@ -174,14 +174,14 @@ class Sweeps:
 
     async def have_holes(self, sweeps: Sequence[str]) -> bool:
         """Tell whether a page of one of these sweeps is missing."""
-        found = await self._patience.outlast(
+        found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"_id": {"$in": list(sweeps)}, "holes": {"$ne": []}}, {"_id": 1})
         )
         return found is not None
 
     async def has_page(self, sweep: str, number: int) -> bool:
         """Tell whether a page has been read."""
-        found = await self._patience.outlast(
+        found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"_id": sweep, **_has(number)}, {"_id": 1})
         )
         return found is not None
@@ -217,7 +217,7 @@ class Sweeps:
     async def _forget_failures(self, of: str, condition: dict[str, Any] | None = None) -> None:
         """Remove the failures of the pages of all sweeps whose name, with what follows it, begins with `of`."""
         where = {"_id": page_failures(of), **(condition or {})}
-        await self._patience.outlast(lambda: self._database[FAILURES].delete_many(where))
+        await self._outages.retry_while_away(lambda: self._database[FAILURES].delete_many(where))
 
     async def _update(
         self,

@@ -15,10 +15,10 @@ from pymongo import ASCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.storage.claims import DetailKey
 from xingtu_crawler.storage.collections import AUTHORS, FAILURES
 from xingtu_crawler.storage.documents import detail_id
-from xingtu_crawler.storage.ledger import Question
-from xingtu_crawler.storage.patience import Patience
 
 _BATCH = 2000
 """How many ids are read at once; the ids of one batch fit into one query."""
@@ -29,9 +29,9 @@ _RANGE = 10_000
 class Worklist:
     """Streams work out of one database; each batch is a query of its own, so that an outage ends no stream."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
         self._database = database
-        self._patience = patience
+        self._outages = outages
 
     async def missing(self, platforms: Sequence[str], endpoints: Sequence[str]) -> AsyncIterator[list[str]]:
         """Yield the authors of `authors` who lack a document of any of these endpoints and platforms.
@@ -49,7 +49,7 @@ class Worklist:
 
     async def failed(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, terminal: bool
-    ) -> AsyncIterator[list[Question]]:
+    ) -> AsyncIterator[list[DetailKey]]:
         """Yield the failed questions; `terminal`: also those where there was nothing to be had."""
         condition: dict[str, Any] = {"endpoint": {"$in": list(endpoints)}, "platform": {"$in": list(platforms)}}
         if not terminal:
@@ -57,12 +57,12 @@ class Worklist:
         fields = {"endpoint": 1, "star_id": 1, "platform": 1}
         after = ""
         while found := await self._read(FAILURES, {**condition, "_id": {"$gt": after}}, fields, [("_id", ASCENDING)]):
-            yield [Question(each["endpoint"], each["star_id"], each["platform"]) for each in found]
+            yield [DetailKey(each["endpoint"], each["star_id"], each["platform"]) for each in found]
             after = found[-1]["_id"]
 
     async def stale(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, older_than: datetime
-    ) -> AsyncIterator[list[Question]]:
+    ) -> AsyncIterator[list[DetailKey]]:
         """Yield the questions whose answers were fetched before `older_than` (UTC), endpoint by endpoint."""
         order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
         for endpoint in endpoints:
@@ -78,7 +78,7 @@ class Worklist:
                 order,
             ):
                 keys = [each["_id"].split(":") for each in found]
-                yield [Question(endpoint, star_id, name) for star_id, name in keys if name in platforms]
+                yield [DetailKey(endpoint, star_id, name) for star_id, name in keys if name in platforms]
                 since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
 
     async def _there(self, collection: str, platform: str, star_ids: Sequence[str]) -> set[str]:
@@ -98,12 +98,12 @@ class Worklist:
                 found.update(star_id_of[key] for key in keys if key in star_id_of)
             return found
 
-        return await self._patience.outlast(read)
+        return await self._outages.retry_while_away(read)
 
     async def _read(
         self, collection: str, condition: dict[str, Any], fields: dict[str, int], order: list[tuple[str, int]]
     ) -> list[dict[str, Any]]:
-        return await self._patience.outlast(
+        return await self._outages.retry_while_away(
             lambda: (
                 self._database[collection]
                 .find(condition, fields, sort=order, limit=_BATCH, batch_size=_BATCH)

@@ -26,8 +26,8 @@ from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.mongo.outages import AWAY, UNAUTHORIZED, Outages, brief, is_away
 from xingtu_crawler.storage.collections import WRITTEN_FIRST
-from xingtu_crawler.storage.patience import AWAY, UNAUTHORIZED, Patience, brief, is_away
 
 logger = logging.getLogger(__name__)
 
@@ -143,9 +143,9 @@ class _Lately:
 class BulkWriter:
     """Writes to the collections of one database."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], patience: Patience) -> None:
+    def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
         self._database = database
-        self._patience = patience
+        self._outages = outages
         self._waiting: deque[_Job] = deque()
         self._lately: defaultdict[str, _Lately] = defaultdict(_Lately)
         self._flushing: asyncio.Task[None] | None = None
@@ -208,7 +208,7 @@ class BulkWriter:
         try:
             while jobs:
                 attempt = partial(self._attempt, collection, jobs)
-                jobs = await self._patience.outlast(attempt, swift=True)
+                jobs = await self._outages.retry_while_away(attempt, swift=True)
         except Exception as error:  # noqa: BLE001 - whoever waits must be told, whatever it was
             for job in jobs:
                 job.ticket.fail(error)

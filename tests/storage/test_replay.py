@@ -1,0 +1,291 @@
+"""What was kept aside comes back as if it had never been aside: spill files, and the quarantine."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from harness import ROOT
+from pymongo.asynchronous.database import AsyncDatabase
+
+from xingtu_crawler.exceptions import IdentityError
+from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
+from xingtu_crawler.items.base_info import BaseInfo
+from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.replay import examine_spilled, load_spilled, replay_quarantine
+from xingtu_crawler.storage.spill import Answer, Spill, build_answer, spilled
+from xingtu_crawler.storage.store import Store
+
+Database = AsyncDatabase[dict[str, Any]]
+
+STAR_ID = "6629722295873044494"
+OTHER_ID = "7000000000000000001"
+SAMPLES = ROOT / "tests" / "data" / "samples"
+AT = datetime(2026, 3, 8, 9, 30, tzinfo=UTC)
+
+
+def body(name: str, **data: Any) -> bytes:
+    """Return the body of a documented sample, with some of its payload changed."""
+    document = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
+    document["data"] |= data
+    return json.dumps(document).encode()
+
+
+def base_info(at: datetime = AT, **data: Any) -> DetailAnswer:
+    asked = {"endpoint": "base_info", "star_id": STAR_ID, "platform": "SHORT_VIDEO"}
+    answer = build_answer(asked, body("author_base_info", **data), fetched_at=at)
+    assert isinstance(answer, DetailAnswer)
+    return answer
+
+
+def search_page(**data: Any) -> Answer:
+    return build_answer({"endpoint": "search", "sweep": "s", "page": 3}, body("author_search", **data), fetched_at=AT)
+
+
+@pytest.fixture
+async def store(mongo_uri: str, mongo_db: Database, tmp_path: Path) -> AsyncIterator[Store]:
+    """An open store, its history complete at the end."""
+    opened = await Store.open(
+        uri=mongo_uri, database=mongo_db.name, data_dir=tmp_path, min_free_bytes=0, patience=5, history=True
+    )
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def recorder(store: Store) -> Recorder:
+    return recorder_of(store, "paid")
+
+
+def recorder_of(store: Store, run_id: str) -> Recorder:
+    return Recorder(
+        store.writer, store.claims, store.sweeps, store.history, run_id=run_id, count=lambda _what, _count: None
+    )
+
+
+async def quarantine(recorder: Recorder, answer: DetailAnswer, reason: str = "did not fit") -> None:
+    await recorder.quarantine_detail(answer, reason)
+
+
+async def replay(store: Store) -> tuple[dict[str, int], dict[str, int]]:
+    result = await replay_quarantine(store.database, recorder_of(store, "replay"))
+    return dict(result.recovered), dict(result.unfit)
+
+
+async def everything(mongo_db: Database) -> dict[str, list[dict[str, Any]]]:
+    return {
+        name: await mongo_db[name].find(sort=[("_id", 1)]).to_list() for name in await mongo_db.list_collection_names()
+    }
+
+
+async def test_a_recovered_detail_is_what_it_would_have_been(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    await quarantine(recorder, base_info())
+    assert await mongo_db.failures.count_documents({"reason": "quarantined"}) == 1
+
+    assert await replay(store) == ({"base_info": 1}, {})
+    found = await mongo_db.author_base_info.find_one({"_id": f"{STAR_ID}:SHORT_VIDEO"})
+    assert found is not None
+    assert found["data"]["id"] == STAR_ID
+    # When it was answered, and by the run that paid: not now.
+    assert (found["crawl"]["fetched_at"], found["crawl"]["first_seen_at"]) == (AT, AT)
+    assert found["crawl"]["run_id"] == "paid"
+    assert await mongo_db.quarantine.count_documents({}) == 0
+    assert await mongo_db.failures.count_documents({}) == 0
+    # In the history before the quarantine has forgotten it.
+    assert await mongo_db.history.count_documents({"entity": "author_base_info", "key": found["_id"]}) == 1
+
+
+async def test_a_model_that_has_learnt_reads_what_it_refused(
+    mongo_db: Database, store: Store, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(payload: dict[str, Any], star_id: str | None) -> None:
+        raise IdentityError("the model of that day could not read it")
+
+    await quarantine(recorder, base_info())
+    with monkeypatch.context() as day:
+        day.setattr(BaseInfo, "identify", refuse)
+        assert await replay(store) == ({}, {"the model of that day could not read it": 1})
+        assert await mongo_db.quarantine.count_documents({}) == 1
+        assert await mongo_db.failures.count_documents({}) == 1
+    assert await replay(store) == ({"base_info": 1}, {})
+    assert await mongo_db.author_base_info.count_documents({}) == 1
+
+
+async def test_what_does_not_fit_stays_as_it_is(mongo_db: Database, store: Store, recorder: Recorder) -> None:
+    await quarantine(recorder, base_info(id=OTHER_ID))
+    malformed = FailedRequest(
+        endpoint="rec_videos",
+        code=None,
+        reason="malformed",
+        message="HTTP 200, not JSON",
+        request_id=None,
+        attempts=8,
+        terminal=False,
+        failed_at=AT,
+        star_id=STAR_ID,
+        platform="SHORT_VIDEO",
+        body=b"<html>",
+    )
+    await recorder.failure(malformed)
+    # An answer that says that there is none, kept because it could not be read then.
+    await recorder.failure(replace(malformed, endpoint="base_info", body=b'{"code": 301, "data": null}'))
+    before = await everything(mongo_db)
+    recovered, unfit = await replay(store)
+    assert recovered == {}
+    assert sum(unfit.values()) == 3
+    assert {f"id is '{OTHER_ID}' and not '{STAR_ID}'", "code 301, collection failed, please retry"} < set(unfit)
+    assert await everything(mongo_db) == before
+
+
+async def test_replaying_twice_changes_nothing(mongo_db: Database, store: Store, recorder: Recorder) -> None:
+    await quarantine(recorder, base_info())
+    await quarantine(recorder, base_info(id=OTHER_ID))
+    await replay(store)
+    before = await everything(mongo_db)
+    assert await replay(store) == ({}, {f"id is '{OTHER_ID}' and not '{STAR_ID}'": 1})
+    assert await everything(mongo_db) == before
+
+
+async def test_a_newer_document_stays_and_the_older_answer_becomes_a_spell(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    await quarantine(recorder, base_info(nick_name="then"))
+    await quarantine(recorder_of(store, "later"), base_info(AT + timedelta(days=1), nick_name="now"))
+    older = await mongo_db.quarantine.find_one_and_delete({"run_id": "paid"})
+    assert older is not None
+    await replay(store)
+    await mongo_db.quarantine.insert_one(older)
+    assert await replay(store) == ({"base_info": 1}, {})
+    found = await mongo_db.author_base_info.find_one({})
+    assert found is not None
+    assert (found["data"]["nick_name"], found["crawl"]["fetched_at"]) == ("now", AT + timedelta(days=1))
+    spells = await mongo_db.history.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
+    assert [(spell["data"]["nick_name"], spell["current"]) for spell in spells] == [("then", False), ("now", True)]
+
+
+async def test_answers_come_back_in_the_order_in_which_they_came(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    for day in (3, 1, 2):
+        await quarantine(recorder, base_info(AT + timedelta(days=day), nick_name=f"day {day}"))
+    await replay(store)
+    spells = await mongo_db.history.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
+    assert [(spell["spell"], spell["data"]["nick_name"]) for spell in spells] == [
+        (1, "day 1"),
+        (2, "day 2"),
+        (3, "day 3"),
+    ]
+
+
+async def test_a_failure_that_is_later_than_the_answer_stays(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    await quarantine(recorder, base_info())
+    gone = {"code": 404, "reason": "not found", "terminal": True, "failed_at": AT + timedelta(days=1)}
+    await mongo_db.failures.update_one({}, {"$set": gone})
+    assert await replay(store) == ({"base_info": 1}, {})
+    assert await mongo_db.failures.count_documents({"code": 404}) == 1
+
+
+async def test_a_page_and_an_author_on_it_come_back(mongo_db: Database, store: Store, recorder: Recorder) -> None:
+    page = search_page()
+    assert not isinstance(page, DetailAnswer | FailedRequest)
+    element = json.loads(page.body)["data"]["authors"][0]
+    await store.sweeps.start("s", query_key="k", filters={}, run_id="paid", started_at=AT)
+    await recorder.quarantine_page(page, "no search page", page.body)
+    # No search page is a page that could not be had: it is known as missing, and tried again.
+    assert await mongo_db.failures.find_one({}, {"_id": 1, "reason": 1, "terminal": 1}) == {
+        "_id": "search:s:3",
+        "reason": "quarantined",
+        "terminal": False,
+    }
+    assert (await mongo_db.sweeps.find_one({}, {"_id": 0, "holes": 1})) == {"holes": [3]}
+    await recorder.quarantine_page(replace(page, page=4), "no id", json.dumps(element).encode(), rank=2)
+
+    assert await replay(store) == ({"search": 2}, {})
+    authors = len(json.loads(page.body)["data"]["authors"])
+    assert await mongo_db.search_hits.count_documents({"sweep": "s", "page": 3}) == authors
+    hit = await mongo_db.search_hits.find_one({"page": 4})
+    assert hit is not None
+    assert (hit["rank"], hit["star_id"], hit["seen_at"]) == (2, element["star_id"], AT)
+    author = await mongo_db.authors.find_one({"_id": element["star_id"]})
+    assert author is not None
+    assert (author["crawl"]["fetched_at"], author["crawl"]["run_id"]) == (AT, "paid")
+    sweep = await mongo_db.sweeps.find_one({})
+    assert sweep is not None
+    assert (sweep["pages_read"], sweep["next_page"], sweep["holes"]) == (1, 4, [])
+    assert await mongo_db.failures.count_documents({}) == 0
+    assert await mongo_db.quarantine.count_documents({}) == 0
+
+
+async def test_what_no_crawl_has_written_is_unfit_and_stops_nothing(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    strange = {"quarantined_at": AT, "run_id": "r", "body": b"{}", "request_id": None}
+    await mongo_db.quarantine.insert_many(
+        [
+            {**strange, "request": {}},
+            {**strange, "request": {"endpoint": "retired", "star_id": "1", "platform": "SHORT_VIDEO"}},
+            {**strange, "request": {"endpoint": "search", "sweep": "s", "page": 1, "rank": 1}, "body": b"[1]"},
+        ]
+    )
+    await quarantine(recorder, base_info())
+    recovered, unfit = await replay(store)
+    assert recovered == {"base_info": 1}
+    assert sum(unfit.values()) == 3
+    assert "no model for the endpoint retired" in unfit
+
+
+async def test_without_a_recorder_nothing_changes(mongo_db: Database, recorder: Recorder) -> None:
+    await quarantine(recorder, base_info())
+    await quarantine(recorder, base_info(id=OTHER_ID))
+    before = await everything(mongo_db)
+    result = await replay_quarantine(mongo_db, None)
+    assert (dict(result.recovered), result.unfit.total()) == ({"base_info": 1}, 1)
+    assert await everything(mongo_db) == before
+
+
+async def test_spill_files_are_stored_and_removed(mongo_db: Database, recorder: Recorder, tmp_path: Path) -> None:
+    spill = Spill(tmp_path, "20260308T093000-5f2c1a")
+    for answer in (base_info(), search_page(), base_info(id=OTHER_ID)):
+        spill.add(answer)
+    seen = examine_spilled(tmp_path)
+    assert spilled(tmp_path) == [spill.path]
+    result = await load_spilled(tmp_path, recorder)
+    assert seen == result
+    assert (dict(result.recovered), result.unfit.total(), result.broken) == ({"base_info": 1, "search": 1}, 1, [])
+    assert list(tmp_path.iterdir()) == []
+    found = await mongo_db.author_base_info.find_one({})
+    assert found is not None
+    assert (found["crawl"]["run_id"], found["crawl"]["fetched_at"]) == ("20260308T093000-5f2c1a", AT)
+    assert await mongo_db.quarantine.count_documents({"run_id": "20260308T093000-5f2c1a"}) == 1
+
+
+async def test_lines_that_were_cut_are_kept_and_the_rest_is_stored(
+    mongo_db: Database, recorder: Recorder, tmp_path: Path
+) -> None:
+    spill = Spill(tmp_path, "run")
+    spill.add(base_info())
+    whole = spill.path.read_text()
+    spill.path.write_text(whole + whole[: len(whole) // 2])
+    assert examine_spilled(tmp_path).broken == [spill.path]
+    result = await load_spilled(tmp_path, recorder)
+    assert result.recovered == {"base_info": 1}
+    assert [path.suffix for path in tmp_path.iterdir()] == [".broken"]
+    assert result.broken == list(tmp_path.iterdir())
+    assert result.broken[0].read_text().startswith(whole)
+    assert await mongo_db.author_base_info.count_documents({}) == 1
+
+
+async def test_an_endpoint_that_is_gone_does_not_keep_crawls_from_starting(recorder: Recorder, tmp_path: Path) -> None:
+    Spill(tmp_path, "run").add(replace(base_info(), endpoint="retired"))
+    result = await load_spilled(tmp_path, recorder)
+    assert (result.recovered.total(), len(result.broken)) == (0, 1)
+    assert spilled(tmp_path) == []

@@ -1,0 +1,77 @@
+"""A scheduler that can hold a request back until a time, without holding anything else back.
+
+Sleeping in a downloader middleware would occupy a download place for the length of the pause; a timer that
+injects the request later would lose it at shutdown. A heap in the scheduler does neither.
+"""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from scrapy.core.scheduler import Scheduler
+from scrapy.utils.asyncio import call_later
+
+from xingtu_crawler.engine import meta
+
+if TYPE_CHECKING:
+    from scrapy import Request, Spider
+    from scrapy.dupefilters import BaseDupeFilter
+    from scrapy.utils.asyncio import CallLaterResult
+    from twisted.internet.defer import Deferred
+
+
+class DelayScheduler(Scheduler):
+    """Scrapy's scheduler; a request whose `meta["not_before"]` lies ahead waits in a heap until then.
+
+    Requests are in memory, with `JOBDIR` too: what is missing is asked of MongoDB, which also knows what was
+    stored after a queue on disk would have been written.
+    """
+
+    def __init__(self, dupefilter: BaseDupeFilter, jobdir: str | None = None, **parts: Any) -> None:
+        super().__init__(dupefilter, jobdir=None, **parts)
+
+    def open(self, spider: Spider) -> Deferred[None] | None:
+        """Open the queue."""
+        self._heap: list[tuple[float, int, Request]] = []
+        self._order = itertools.count()
+        self._timer: CallLaterResult | None = None
+        return super().open(spider)
+
+    def enqueue_request(self, request: Request) -> bool:
+        """Queue a request, or hold it back until its time."""
+        not_before = request.meta.get(meta.NOT_BEFORE, 0.0)
+        if not_before <= time.time():
+            return super().enqueue_request(request)
+        heapq.heappush(self._heap, (not_before, next(self._order), request))
+        if self._heap[0][2] is request:
+            self._arm()
+        return True
+
+    def has_pending_requests(self) -> bool:
+        """Held requests count: the spider is not idle while one waits for its time."""
+        return bool(self._heap) or super().has_pending_requests()
+
+    def close(self, reason: str) -> Deferred[None] | None:
+        """Let go of what is held back: the next run asks it again."""
+        if self._timer:
+            self._timer.cancel()
+        self._heap.clear()
+        return super().close(reason)
+
+    def _arm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = call_later(max(0.0, self._heap[0][0] - time.time()), self._release)
+
+    def _release(self) -> None:
+        self._timer = None
+        assert self.crawler is not None
+        while self._heap and self._heap[0][0] <= time.time():
+            request = heapq.heappop(self._heap)[2]
+            # Through the engine rather than into the queue: it wakes the loop that asks for the next request.
+            self.crawler.engine.crawl(request)
+        if self._heap:
+            self._arm()

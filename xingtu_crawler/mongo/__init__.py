@@ -1,0 +1,1 @@
+"""A verified MongoDB connection, the embedded server, outages. It knows no collection."""
