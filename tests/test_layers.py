@@ -1,11 +1,12 @@
-"""The arrows of the design: who may import whom, and what stays plain Python."""
+"""The layers of the design: which folder may import which, and which folders do without Scrapy."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -22,11 +23,11 @@ ARROWS: dict[str, set[str]] = {
     "mongo": {"exceptions"},
     "storage": {"api", "items", "mongo", "exceptions"},
     "dataset": {"api", "arguments", "items", "mongo", "storage", "exceptions", "outcome"},
-    # What the API is called by, and the class of its complaints: it must be able to disagree with all the rest.
+    # Only the endpoints' names and paths, and the exceptions: it must be able to disagree with everything else.
     "sandbox": {"api.endpoints", "exceptions"},
     "options": {"api", "mongo", "sandbox", "exceptions"},
 }
-"""The plain layers, and what of the project each may import besides itself; everything else is Scrapy's."""
+"""The layers without Scrapy, and what each may import of the project besides itself."""
 
 
 def modules(layer: str) -> list[Path]:
@@ -60,8 +61,55 @@ def test_a_layer_imports_only_what_is_below_it(layer: str) -> None:
 
 @pytest.mark.parametrize("layer", ARROWS)
 def test_a_plain_layer_does_not_load_scrapy(layer: str) -> None:
-    """What is imported by what is imported counts too."""
+    """Indirect imports count too."""
     names = [dotted(path) for path in modules(layer) if path.name != "__main__.py"]
     code = f"import sys, {', '.join(names)}; assert not {{'scrapy', 'twisted'}} & set(sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, ""), layer
+
+
+def import_graph() -> dict[str, set[str]]:
+    """Return module -> the modules of the package that it imports."""
+    paths = {dotted(path): path for path in PACKAGE.rglob("*.py")}
+    graph: dict[str, set[str]] = {}
+    for module, path in paths.items():
+        # `from module import name` reads as `module.name`, which is no module.
+        names = {name if name in paths else name.rpartition(".")[0] for name in imported(path)}
+        graph[module] = (names & paths.keys()) - {module}
+    return graph
+
+
+def folder(module: str) -> str:
+    """Return the folder that a module is in; a module directly in the package stands for itself."""
+    return module.split(".")[1] if "." in module else module
+
+
+def cycle(graph: Mapping[str, set[str]]) -> list[str]:
+    """Return the nodes of one cycle, or an empty list."""
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        found: list[str] = error.args[1]
+        return found
+    return []
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    graph = import_graph()
+    assert graph["xingtu_crawler.api.tokens"] >= {"xingtu_crawler.api.pace", "xingtu_crawler.exceptions"}
+    assert cycle(graph) == []
+
+
+def test_no_folders_import_each_other_in_a_circle() -> None:
+    """Arrows between two folders run one way only."""
+    graph: dict[str, set[str]] = {}
+    for module, imports in import_graph().items():
+        graph.setdefault(folder(module), set()).update(map(folder, imports))
+    for name, imports in graph.items():
+        imports.discard(name)
+    assert graph["api"] == {"exceptions"}
+    assert cycle(graph) == []
+
+
+def test_a_circle_is_found() -> None:
+    assert cycle({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"a"}}) != []

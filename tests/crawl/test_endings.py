@@ -161,7 +161,7 @@ class Restarting:
 
     def __init__(self, authors: int) -> None:
         self._sandbox = Sandbox(Config(authors=authors))
-        self.ledger = self._sandbox.ledger
+        self.ledger = self._sandbox.state.ledger
         self.port = 0
 
     async def up(self) -> None:

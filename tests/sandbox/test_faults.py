@@ -67,7 +67,7 @@ async def test_cut_reset_and_timeout(start: Start) -> None:
     # aiohttp's client asks again by itself, once, when a connection closes without an answer.
     assert ledger["by_code"] == {"cut": 1, "reset": 2, "timeout": 1}
     assert (ledger["answered"], ledger["billed"]) == (0, 2)
-    assert client.sandbox.ledger.in_flight == 0
+    assert client.sandbox.state.ledger.in_flight == 0
 
 
 async def test_redirect_and_echo_repeat_the_token(start: Start) -> None:

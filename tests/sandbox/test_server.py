@@ -1,4 +1,4 @@
-"""The sandbox over HTTP: envelope, volatile parts, HTTP status, gzip, ledger, control."""
+"""The sandbox over HTTP: envelope, volatile parts, HTTP status, gzip, ledger."""
 
 from __future__ import annotations
 
@@ -149,45 +149,6 @@ async def test_calls_in_flight_are_counted_and_a_client_that_leaves_too(start: S
             await asyncio.sleep(0)
     assert ledger["by_code"] == {"0": 7, "left": 1}
     assert ledger["answered"] == 7
-
-
-async def test_control_changes_a_running_sandbox(start: Start) -> None:
-    client = await start("--authors", "300")
-    before = (await client.ask("search"))["data"]
-    status, state = await client.control(day=30, faults={"301": 0.5}, rate=7, latency=1, jitter=2, reset_ledger=True)
-    assert (status, state) == (200, {"day": 30, "faults": {"301": 0.5}, "rate": 7, "latency": 1, "jitter": 2})
-    assert (await client.page("/__ledger"))["calls"] == 0
-    await client.control(faults={}, rate=0, latency=0, jitter=0)
-    after = (await client.ask("search"))["data"]
-    followers = [[a["attribute_datas"]["follower"] for a in data["authors"]] for data in (before, after)]
-    assert [a["star_id"] for a in before["authors"]] == [a["star_id"] for a in after["authors"]]
-    assert followers[0] != followers[1]
-    await client.control(tokens={"t": "invalid"})
-    assert [await client.code("search", token=token) for token in ("t", "u")] == [100, 0]
-
-
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"day": -1},
-        {"day": "1"},
-        {"day": True},
-        {"faults": {"x": 1}},
-        {"faults": [1]},
-        {"rate": "fast"},
-        {"latency": None},
-        {"tokens": {"t": "rate:x"}},
-        {"tokens": {"t": "account:a,balance:1", "u": "account:a,balance:2"}},
-        {"unheard": 1},
-    ],
-)
-async def test_a_refused_change_changes_nothing(start: Start, changes: dict[str, object]) -> None:
-    client = await start()
-    before = client.sandbox.state()
-    status, answer = await client.control(jitter=5, **changes)
-    assert status == 400
-    assert "\n" not in answer["error"]
-    assert client.sandbox.state() == before
 
 
 async def test_nothing_is_logged(start: Start, caplog: pytest.LogCaptureFixture) -> None:

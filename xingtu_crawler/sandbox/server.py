@@ -1,6 +1,6 @@
-"""The HTTP face of the sandbox: one handler that admits, spoils, answers and books each call.
+"""The sandbox's HTTP handler: admits a call, chooses its fault, sends its response and records it in the ledger.
 
-Knows how things go over the wire; what they say is decided in `answers`, `faults`, `tokens`.
+The contents of responses are decided in `answers`, `faults` and `tokens`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import hashlib
 import math
 import random
 import time
-from typing import Any
 from urllib.parse import parse_qsl
 
 from aiohttp import web
@@ -18,35 +17,32 @@ from aiohttp import web
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox import control, spoil
 from xingtu_crawler.sandbox.answers import MESSAGES, Answer, Answers
-from xingtu_crawler.sandbox.faults import CONTENT_FAULTS, WIRE_FAULTS, Faults
-from xingtu_crawler.sandbox.ledger import Call, Ledger
+from xingtu_crawler.sandbox.faults import CONTENT_FAULTS, WIRE_FAULTS
+from xingtu_crawler.sandbox.ledger import Call
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.population import Population
 from xingtu_crawler.sandbox.search import Search
-from xingtu_crawler.sandbox.tokens import Tokens
+from xingtu_crawler.sandbox.state import State
 from xingtu_crawler.sandbox.wire import Sender
 
 BALANCE_PATH = "/user/get-balance"
 _ENDPOINTS = {endpoint.path: endpoint.name for endpoint in (SEARCH, *DETAILS.values())}
 _BILLED_CODES = frozenset({"201", "202"})
-_BILLED_FAULTS = frozenset({"cut", "timeout"})  # what was paid for and did not arrive
+_BILLED_FAULTS = frozenset({"cut", "timeout"})  # paid for, though no usable response arrives
 
 
 class Sandbox:
-    """The whole of the sandbox but its socket; `handle` serves a low-level aiohttp server."""
+    """A sandbox without its socket; `handle` is the handler of a low-level aiohttp server."""
 
     def __init__(self, config: Config) -> None:
         population = Population(seed=config.seed, size=config.authors)
         self.answers = Answers(population, Search(population, overlap=config.overlap))
-        self.faults = Faults(config.seed, config.rates, config.failures)
-        self.tokens = Tokens(config.tokens, config.rate)
-        self.ledger = Ledger()
-        self.day, self.latency, self.jitter = config.day, config.latency, config.jitter
+        self.state = State.of(config)
         self._sender = Sender(http_status=config.http_status, compress=config.gzip)
         self._calls = 0
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request of any kind."""
+        """Respond to one request of any kind."""
         target = request.path_qs
         path, _, query = target.partition("?")
         endpoint = _ENDPOINTS.get(path)
@@ -58,32 +54,32 @@ class Sandbox:
         if path == BALANCE_PATH and request.method == "GET":
             return await self._balance(request, dict(parse_qsl(query)).get("token", ""))
         if path.startswith("/__"):
-            return await control.handle(self, request, path)
+            return await control.handle(self.state, request, path)
         status = 405 if endpoint is not None or path == BALANCE_PATH else 404
         error = "Method Not Allowed" if status == 405 else "Not Found"
         return web.json_response({"status": status, "error": error, "path": path}, status=status)
 
     async def _call(self, request: web.BaseRequest, endpoint: str, params: dict[str, str]) -> web.StreamResponse:
-        name = params.pop("token", "")
-        token = self.tokens.get(name) if name else None
-        call = _call_of(endpoint, params, token.alias if token else None, self.day)
+        name, state = params.pop("token", ""), self.state
+        token = state.tokens.get(name) if name else None
+        call = _call_of(endpoint, params, token.alias if token else None, state.day)
         self._calls += 1
         number = self._calls
-        self.ledger.begin()
-        # A client that leaves before the answer is ready has been billed, as with the real API.
+        state.ledger.begin()
+        # A client that disconnects before the response is ready is billed, as with the real API.
         outcome, answered, billed = "left", False, False
         admitted = False
         try:
-            code, wait = (100, 0.0) if token is None else token.admit(endpoint, self.day, time.monotonic())
+            code, wait = (100, 0.0) if token is None else token.admit(endpoint, state.day, time.monotonic())
             admitted = billed = code == 0
-            if self.latency or self.jitter:
-                await asyncio.sleep((self.latency + random.random() * self.jitter) / 1000)
+            if state.latency or state.jitter:
+                await asyncio.sleep((state.latency + random.random() * state.jitter) / 1000)
             if code:
                 outcome = str(code)
                 answer = Answer(code, MESSAGES[code])
                 return await self._send(request, answer, call.identity, number, retry_after=wait)
-            fault = self.faults.choose(call.identity, endpoint, str(call.page or call.key))
-            answer, outcome = self._answer(endpoint, params, name, fault, number)
+            fault = state.faults.choose(call.identity, endpoint, str(call.page or call.key))
+            answer, outcome = self._answer(call, params, name, fault, number)
             usable = answer.code == 0 and outcome != "inner"
             if outcome in self._sender.faults:
                 billed = outcome in _BILLED_FAULTS
@@ -96,12 +92,12 @@ class Sandbox:
         finally:
             if admitted and token is not None:
                 token.settle(call.day, answered=answered, billed=billed)
-            self.ledger.end(call, outcome, answered=answered, billed=billed)
+            state.ledger.end(call, outcome, answered=answered, billed=billed)
 
     def _answer(
-        self, endpoint: str, params: dict[str, str], token: str, fault: str | None, number: int
+        self, call: Call, params: dict[str, str], token: str, fault: str | None, number: int
     ) -> tuple[Answer, str]:
-        """Return what to answer and what to call it in the ledger."""
+        """Return the answer and its outcome for the ledger."""
         if fault is not None and fault.lstrip("-").isdigit():
             code = int(fault)
             return Answer(code, MESSAGES.get(code, "Unknown error")), fault
@@ -110,7 +106,7 @@ class Sandbox:
         if fault == "inner":
             data = b'{"base_resp":{"status_code":3,"status_message":"service busy"}}'
             return Answer(0, MESSAGES[0], data), fault
-        answer = self.answers.answer(endpoint, params, self.day, number)
+        answer = self.answers.answer(call.endpoint, params, call.day, number)
         if answer.code and fault not in WIRE_FAULTS:
             return answer, str(answer.code)
         if fault in CONTENT_FAULTS:
@@ -124,7 +120,7 @@ class Sandbox:
         return await self._sender.send(request, answer.code, body, math.ceil(retry_after))
 
     async def _balance(self, request: web.BaseRequest, name: str) -> web.StreamResponse:
-        token = self.tokens.get(name) if name else None
+        token = self.state.tokens.get(name) if name else None
         if token is None or token.spec.invalid:
             answer = Answer(100, MESSAGES[100])
         else:
@@ -133,19 +129,9 @@ class Sandbox:
         self._calls += 1
         return await self._send(request, answer, 0, self._calls)
 
-    def state(self) -> dict[str, Any]:
-        """Return what can be changed while the sandbox runs, ready for JSON."""
-        return {
-            "day": self.day,
-            "faults": self.faults.rates,
-            "rate": self.tokens.rate,
-            "latency": self.latency,
-            "jitter": self.jitter,
-        }
-
 
 def _call_of(endpoint: str, params: dict[str, str], token: str | None, day: int) -> Call:
-    """Return the call's entry in the ledger; what the API would assume, a missing parameter counts as."""
+    """Return the call's entry in the ledger; a missing parameter counts as its default value."""
     page: int | None = None
     platform: str | None = None
     if endpoint == SEARCH.name:
