@@ -20,6 +20,7 @@ from scrapy.settings import BaseSettings
 from xingtu_crawler.api import account, environments, reachability
 from xingtu_crawler.api.budget import Budget
 from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.engine import state
 from xingtu_crawler.engine.log import protect
 from xingtu_crawler.exceptions import TokenError, UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
@@ -147,9 +148,7 @@ class ApiSession:
     @property
     def is_over(self) -> bool:
         """Whether no further call may be made: it is closing, whoever closes it (CLOSESPIDER_*, MEMUSAGE_*)."""
-        # Scrapy tells nobody that a spider is being closed before it is.
-        slot = self._crawler.engine._slot
-        return self.is_closing or slot is None or slot.closing is not None
+        return self.is_closing or state.is_closing(self._crawler.engine)
 
     def close(self, reason: str) -> None:
         """End the crawl: no further call, what is in flight lands and is stored. The first reason counts."""

@@ -26,6 +26,7 @@ from scrapy.settings import BaseSettings
 
 import xingtu_crawler
 from xingtu_crawler.api import environments
+from xingtu_crawler.engine import state
 from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
@@ -179,9 +180,8 @@ class RunRecord:
         if self._store.outages.is_waiting:
             return _WHILE_AWAY_S
         engine = self._crawler.engine
-        sent = len(engine.downloader.active) - waiting
-        being_stored = len(engine.scraper.slot.active) if engine.scraper.slot else 0
-        return _WHILE_BUSY_S if sent + being_stored >= self._most_open else 0.0
+        not_durable = state.requests_in_downloader(engine) - waiting + state.responses_in_scraper(engine)
+        return _WHILE_BUSY_S if not_durable >= self._most_open else 0.0
 
     def _oldest_unstored(self) -> datetime | None:
         answers = (answer for answer in self._unstored.values() if not isinstance(answer, FailedRequest))
@@ -281,8 +281,8 @@ class RunRecord:
     def _is_hurried(self) -> bool:
         """Whether somebody waits for the crawl to end; one that has yet to begin may take its time."""
         engine, session = self._crawler.engine, ApiSession.of(self._crawler)
-        has_begun = engine.start_time is not None
-        return self._is_closing or session.close_reason is not None or (has_begun and not engine.running)
+        was_stopped = state.has_started(engine) and not engine.running
+        return self._is_closing or session.close_reason is not None or was_stopped
 
     async def _beat(self, store: Store, session: ApiSession) -> None:
         while True:
