@@ -1,7 +1,8 @@
-"""The calls of all runs and processes together, counted in MongoDB by day (Asia/Shanghai), and their daily cap.
+"""API calls of all runs and processes, counted in MongoDB by day (Asia/Shanghai), and the daily cap on them.
 
-Under a cap, calls are claimed a few at a time before they are made, so that it is never exceeded, and a crash can
-only leave some of it unused. Without one they are counted all the same, for a cap that is set later that day.
+With a cap, a process reserves calls in MongoDB before it makes them, a few at a time. The cap is therefore never
+exceeded; a killed process leaves at most one reservation unused. Without a cap, calls are counted after they are
+made, so that a cap set later that day includes them; a killed process leaves the calls since its last `count` out.
 """
 
 from __future__ import annotations
@@ -21,98 +22,116 @@ from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import DAILY_CALLS
 
 _DAY = timedelta(days=1)
-_CLAIM = 16
-"""How many calls are claimed at once: a crash can leave so many of the day's calls unused."""
+_RESERVED_AT_ONCE = 16
+"""Number of calls in one reservation. A killed process leaves at most this many of the day's calls unused."""
 
 
 class DailyCalls:
-    """The calls of each day; `cap` of them at most, where there is one."""
+    """Counts the calls of each day and enforces a daily cap.
+
+    Args:
+        database: the database of the dataset; all its users share one count.
+        outages: waits for MongoDB where it is away.
+        cap: maximum number of calls per day; None for no maximum.
+    """
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages, cap: int | None) -> None:
         self._days = database[DAILY_CALLS]
         self._outages = outages
         self._cap = cap
-        self._claimed = 0
+        self._reserved = 0
         self._day = ""
-        self._made: Counter[str] = Counter()
-        self._known = (datetime.fromtimestamp(0, QUOTA_ZONE), "")
+        """The day of the reserved calls, as MongoDB has it."""
+        self._uncounted: Counter[str] = Counter()
+        """Calls made without a cap and not yet in MongoDB, by day."""
+        self._counting: asyncio.Task[None] | None = None
+        self._known_day = (datetime.fromtimestamp(0, QUOTA_ZONE), "")
         self._lock = asyncio.Lock()
 
     async def take(self, now: datetime) -> bool:
-        """Claim one call; False where the day's calls are used up. `now` is timezone-aware.
+        """Return whether one more call may be made today, and count it. `now` is timezone-aware.
 
-        Raises `StorageError` where MongoDB stayed away for longer than the patience.
+        Raises `StorageError` where MongoDB stays away for longer than the patience.
         """
         if self._cap is None:
-            self._made[self._day_of(now)] += 1
+            self._uncounted[self._day_of(now)] += 1
             return True
         async with self._lock:
-            # Who has waited since before midnight takes of the new day.
+            # A caller that waited for the lock over midnight still has the time of the day before.
             if (day := self._day_of(now)) > self._day:
-                self._day, self._claimed = day, 0
-            if self._claimed == 0:
-                self._claimed = await self._claim(self._day, self._cap)
-            if self._claimed == 0:
+                self._day, self._reserved = day, 0
+            if self._reserved == 0:
+                self._reserved = await self._reserve(self._day, self._cap)
+            if self._reserved == 0:
                 return False
-            self._claimed -= 1
+            self._reserved -= 1
             return True
 
     def put_back(self, taken_at: datetime) -> None:
         """Return one call that was taken and not made."""
         day = self._day_of(taken_at)
         if self._cap is None:
-            self._made[day] -= 1
+            self._uncounted[day] -= 1
         elif day == self._day:
-            self._claimed += 1
+            self._reserved += 1
 
     def _day_of(self, moment: datetime) -> str:
-        """Return the day as it is written in MongoDB; asked at every call, so that it is worked out once a day."""
-        begin, name = self._known
+        """Return the day as it is written in MongoDB; computed once a day, because every call needs it."""
+        begin, name = self._known_day
         if not begin <= moment < begin + _DAY:
             local = moment.astimezone(QUOTA_ZONE).replace(hour=0, minute=0, second=0, microsecond=0)
-            begin, name = self._known = local, local.date().isoformat()
+            begin, name = self._known_day = local, local.date().isoformat()
         return name
 
     async def count(self) -> None:
-        """Add the calls that were made without a cap: now and then, for nobody waits for it.
+        """Add the calls that were made without a cap to MongoDB.
 
-        Where an answer is lost they are added again: a cap of later that day may count too many, never too few.
+        Cancelling this does not stop an update on its way: MongoDB may have applied it, and sending it again would
+        count its calls twice. The next `count` or `settle` waits for it. An update whose reply is lost with its
+        connection is sent again: a cap of that day may then count too many calls, never too few.
         """
-        for day in list(self._made):
-            calls = self._made.pop(day)
+        if self._counting is not None:
+            await asyncio.wait({self._counting})
+        self._counting = asyncio.create_task(self._add_uncounted())
+        await asyncio.shield(self._counting)
+
+    async def _add_uncounted(self) -> None:
+        for day in list(self._uncounted):
+            calls = self._uncounted.pop(day)
             try:
-                await self._outages.retry_while_away(partial(self._add_all, day, calls), swift=True)
+                await self._outages.retry_while_away(partial(self._add_to, day, calls), swift=True)
             except BaseException:
-                self._made[day] += calls
+                self._uncounted[day] += calls
                 raise
 
     async def settle(self) -> None:
-        """Count what is left, and return what was claimed and not used.
+        """Count the remaining calls, and return those that were reserved and not made.
 
-        Tried once: where the answer is lost, a second try could give back what others have claimed since.
+        The return is tried once: if its reply is lost, a second try could return calls that others have reserved.
         """
         await self.count()
-        claimed, self._claimed = self._claimed, 0
-        if claimed:
+        reserved, self._reserved = self._reserved, 0
+        if reserved:
             with contextlib.suppress(PyMongoError):
-                await self._days.update_one({"_id": self._day}, {"$inc": {"calls": -claimed}})
+                await self._days.update_one({"_id": self._day}, {"$inc": {"calls": -reserved}})
 
-    async def _claim(self, day: str, cap: int) -> int:
-        for size in (_CLAIM, 1):  # near the cap, one by one
+    async def _reserve(self, day: str, cap: int) -> int:
+        """Reserve calls of a day; return their number, 0 where none is left."""
+        for size in (_RESERVED_AT_ONCE, 1):  # one by one near the cap
             if size > cap:
                 continue
-            room = {"_id": day, "calls": {"$lte": cap - size}}
+            below_cap = {"_id": day, "calls": {"$lte": cap - size}}
             try:
-                await self._outages.retry_while_away(partial(self._add, room, size), swift=True)
+                await self._outages.retry_while_away(partial(self._add, below_cap, size), swift=True)
             except DuplicateKeyError:
-                continue  # the day is there, and has fewer calls left
+                continue  # the day's document exists and has fewer than `size` calls left
             return size
         return 0
 
-    async def _add_all(self, day: str, calls: int) -> None:
+    async def _add_to(self, day: str, calls: int) -> None:
         try:
             await self._add({"_id": day}, calls)
-        except DuplicateKeyError:  # another process has begun the day at the same moment
+        except DuplicateKeyError:  # another process inserted the day at the same moment
             await self._add({"_id": day}, calls)
 
     async def _add(self, condition: dict[str, Any], calls: int) -> None:
