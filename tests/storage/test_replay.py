@@ -1,7 +1,8 @@
-"""What was kept aside comes back as if it had never been aside: spill files, and the quarantine."""
+"""Replayed answers equal stored ones: from spill files and from quarantine."""
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -30,15 +31,15 @@ AT = datetime(2026, 3, 8, 9, 30, tzinfo=UTC)
 
 
 def body(name: str, **data: Any) -> bytes:
-    """Return the body of a documented sample, with some of its payload changed."""
+    """Return the body of a documented sample with parts of its payload replaced."""
     document = json.loads((SAMPLES / f"{name}.json").read_text(encoding="utf-8"))
     document["data"] |= data
     return json.dumps(document).encode()
 
 
 def base_info(at: datetime = AT, **data: Any) -> DetailAnswer:
-    asked = {"endpoint": "base_info", "star_id": STAR_ID, "platform": "SHORT_VIDEO"}
-    answer = build_answer(asked, body("author_base_info", **data), fetched_at=at)
+    request = {"endpoint": "base_info", "star_id": STAR_ID, "platform": "SHORT_VIDEO"}
+    answer = build_answer(request, body("author_base_info", **data), fetched_at=at)
     assert isinstance(answer, DetailAnswer)
     return answer
 
@@ -49,7 +50,7 @@ def search_page(**data: Any) -> Answer:
 
 @pytest.fixture
 async def store(mongo_uri: str, mongo_db: Database, tmp_path: Path) -> AsyncIterator[Store]:
-    """An open store, its history complete at the end."""
+    """An open store; its history is completed at the end."""
     opened = await Store.open(
         uri=mongo_uri, database=mongo_db.name, data_dir=tmp_path, min_free_bytes=0, patience=5, history=True
     )
@@ -68,7 +69,7 @@ def recorder_of(store: Store, run_id: str) -> Recorder:
     )
 
 
-async def quarantine(recorder: Recorder, answer: DetailAnswer, reason: str = "did not fit") -> None:
+async def quarantine(recorder: Recorder, answer: DetailAnswer, reason: str = "rejected") -> None:
     await recorder.quarantine_detail(answer, reason)
 
 
@@ -83,7 +84,7 @@ async def everything(mongo_db: Database) -> dict[str, list[dict[str, Any]]]:
     }
 
 
-async def test_a_recovered_detail_is_what_it_would_have_been(
+async def test_a_recovered_detail_equals_one_stored_by_the_crawl(
     mongo_db: Database, store: Store, recorder: Recorder
 ) -> None:
     await quarantine(recorder, base_info())
@@ -93,32 +94,34 @@ async def test_a_recovered_detail_is_what_it_would_have_been(
     found = await mongo_db.author_base_info.find_one({"_id": f"{STAR_ID}:SHORT_VIDEO"})
     assert found is not None
     assert found["data"]["id"] == STAR_ID
-    # When it was answered, and by the run that paid: not now.
+    # The time of the answer and the run that paid for it, not those of the replay.
     assert (found["crawl"]["fetched_at"], found["crawl"]["first_seen_at"]) == (AT, AT)
     assert found["crawl"]["run_id"] == "paid"
     assert await mongo_db.quarantine.count_documents({}) == 0
     assert await mongo_db.failures.count_documents({}) == 0
-    # In the history before the quarantine has forgotten it.
+    # History is complete before the answer leaves quarantine.
     assert await mongo_db.history.count_documents({"entity": "author_base_info", "key": found["_id"]}) == 1
 
 
-async def test_a_model_that_has_learnt_reads_what_it_refused(
+async def test_a_corrected_model_recovers_what_it_had_rejected(
     mongo_db: Database, store: Store, recorder: Recorder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(payload: dict[str, Any], star_id: str | None) -> None:
-        raise IdentityError("the model of that day could not read it")
+        raise IdentityError("the old model rejects it")
 
     await quarantine(recorder, base_info())
-    with monkeypatch.context() as day:
-        day.setattr(BaseInfo, "identify", refuse)
-        assert await replay(store) == ({}, {"the model of that day could not read it": 1})
+    with monkeypatch.context() as old:
+        old.setattr(BaseInfo, "identify", refuse)
+        assert await replay(store) == ({}, {"the old model rejects it": 1})
         assert await mongo_db.quarantine.count_documents({}) == 1
         assert await mongo_db.failures.count_documents({}) == 1
     assert await replay(store) == ({"base_info": 1}, {})
     assert await mongo_db.author_base_info.count_documents({}) == 1
 
 
-async def test_what_does_not_fit_stays_as_it_is(mongo_db: Database, store: Store, recorder: Recorder) -> None:
+async def test_rejected_answers_stay_in_quarantine_unchanged(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
     await quarantine(recorder, base_info(id=OTHER_ID))
     malformed = FailedRequest(
         endpoint="rec_videos",
@@ -134,7 +137,7 @@ async def test_what_does_not_fit_stays_as_it_is(mongo_db: Database, store: Store
         body=b"<html>",
     )
     await recorder.failure(malformed)
-    # An answer that says that there is none, kept because it could not be read then.
+    # A failure code in a body that was quarantined because it could not be parsed then.
     await recorder.failure(replace(malformed, endpoint="base_info", body=b'{"code": 301, "data": null}'))
     before = await everything(mongo_db)
     recovered, unfit = await replay(store)
@@ -170,7 +173,7 @@ async def test_a_newer_document_stays_and_the_older_answer_becomes_a_spell(
     assert [(spell["data"]["nick_name"], spell["current"]) for spell in spells] == [("then", False), ("now", True)]
 
 
-async def test_answers_come_back_in_the_order_in_which_they_came(
+async def test_answers_are_replayed_in_the_order_in_which_they_were_fetched(
     mongo_db: Database, store: Store, recorder: Recorder
 ) -> None:
     for day in (3, 1, 2):
@@ -184,9 +187,7 @@ async def test_answers_come_back_in_the_order_in_which_they_came(
     ]
 
 
-async def test_a_failure_that_is_later_than_the_answer_stays(
-    mongo_db: Database, store: Store, recorder: Recorder
-) -> None:
+async def test_a_failure_newer_than_the_answer_stays(mongo_db: Database, store: Store, recorder: Recorder) -> None:
     await quarantine(recorder, base_info())
     gone = {"code": 404, "reason": "not found", "terminal": True, "failed_at": AT + timedelta(days=1)}
     await mongo_db.failures.update_one({}, {"$set": gone})
@@ -194,13 +195,13 @@ async def test_a_failure_that_is_later_than_the_answer_stays(
     assert await mongo_db.failures.count_documents({"code": 404}) == 1
 
 
-async def test_a_page_and_an_author_on_it_come_back(mongo_db: Database, store: Store, recorder: Recorder) -> None:
+async def test_a_page_and_a_single_author_are_recovered(mongo_db: Database, store: Store, recorder: Recorder) -> None:
     page = search_page()
     assert not isinstance(page, DetailAnswer | FailedRequest)
     element = json.loads(page.body)["data"]["authors"][0]
     await store.sweeps.start("s", query_key="k", filters={}, run_id="paid", started_at=AT)
     await recorder.quarantine_page(page, "no search page", page.body)
-    # No search page is a page that could not be had: it is known as missing, and tried again.
+    # A body that is no search page counts as a missing page, which the next crawl fetches again.
     assert await mongo_db.failures.find_one({}, {"_id": 1, "reason": 1, "terminal": 1}) == {
         "_id": "search:s:3",
         "reason": "quarantined",
@@ -225,7 +226,7 @@ async def test_a_page_and_an_author_on_it_come_back(mongo_db: Database, store: S
     assert await mongo_db.quarantine.count_documents({}) == 0
 
 
-async def test_what_no_crawl_has_written_is_unfit_and_stops_nothing(
+async def test_documents_that_no_crawl_wrote_are_rejected_and_stop_nothing(
     mongo_db: Database, store: Store, recorder: Recorder
 ) -> None:
     strange = {"quarantined_at": AT, "run_id": "r", "body": b"{}", "request_id": None}
@@ -243,7 +244,7 @@ async def test_what_no_crawl_has_written_is_unfit_and_stops_nothing(
     assert "no model for the endpoint retired" in unfit
 
 
-async def test_without_a_recorder_nothing_changes(mongo_db: Database, recorder: Recorder) -> None:
+async def test_a_replay_without_a_recorder_changes_nothing(mongo_db: Database, recorder: Recorder) -> None:
     await quarantine(recorder, base_info())
     await quarantine(recorder, base_info(id=OTHER_ID))
     before = await everything(mongo_db)
@@ -252,7 +253,7 @@ async def test_without_a_recorder_nothing_changes(mongo_db: Database, recorder: 
     assert await everything(mongo_db) == before
 
 
-async def test_spill_files_are_stored_and_removed(mongo_db: Database, recorder: Recorder, tmp_path: Path) -> None:
+async def test_spill_files_are_loaded_and_deleted(mongo_db: Database, recorder: Recorder, tmp_path: Path) -> None:
     spill = Spill(tmp_path, "20260308T093000-5f2c1a")
     for answer in (base_info(), search_page(), base_info(id=OTHER_ID)):
         spill.add(answer)
@@ -268,7 +269,7 @@ async def test_spill_files_are_stored_and_removed(mongo_db: Database, recorder: 
     assert await mongo_db.quarantine.count_documents({"run_id": "20260308T093000-5f2c1a"}) == 1
 
 
-async def test_lines_that_were_cut_are_kept_and_the_rest_is_stored(
+async def test_cut_lines_are_kept_and_the_other_answers_are_stored(
     mongo_db: Database, recorder: Recorder, tmp_path: Path
 ) -> None:
     spill = Spill(tmp_path, "run")
@@ -284,8 +285,31 @@ async def test_lines_that_were_cut_are_kept_and_the_rest_is_stored(
     assert await mongo_db.author_base_info.count_documents({}) == 1
 
 
-async def test_an_endpoint_that_is_gone_does_not_keep_crawls_from_starting(recorder: Recorder, tmp_path: Path) -> None:
+async def test_an_answer_of_a_retired_endpoint_does_not_stop_the_start(recorder: Recorder, tmp_path: Path) -> None:
     Spill(tmp_path, "run").add(replace(base_info(), endpoint="retired"))
     result = await load_spilled(tmp_path, recorder)
     assert (result.recovered.total(), len(result.broken)) == (0, 1)
     assert spilled(tmp_path) == []
+
+
+async def test_a_load_that_was_killed_is_repeated_and_changes_nothing(
+    mongo_db: Database, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spill = Spill(tmp_path / "spill", "run")
+    for answer in (base_info(), search_page(), base_info(id=OTHER_ID)):
+        spill.add(answer)
+
+    async def killed(_recorder: Recorder) -> None:
+        raise asyncio.CancelledError
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "settle", killed)  # everything is stored, nothing is deleted
+        with pytest.raises(asyncio.CancelledError):
+            await load_spilled(spill.path.parent, recorder)
+    assert len(spilled(spill.path.parent)) == 1
+    await recorder.settle()
+    before = await everything(mongo_db)
+    result = await load_spilled(spill.path.parent, recorder)
+    assert (dict(result.recovered), result.unfit.total()) == ({"base_info": 1, "search": 1}, 1)
+    assert await everything(mongo_db) == before
+    assert list(spill.path.parent.iterdir()) == []

@@ -1,8 +1,9 @@
-"""Spill files: nothing in them is lost, whoever loads them while they are written."""
+"""Spill files: no answer in them is lost, also when a crawl loads them while another writes them."""
 
 from __future__ import annotations
 
 import json
+import os
 import resource
 import shutil
 from collections.abc import Iterator
@@ -64,7 +65,7 @@ def failure(body: bytes | None) -> FailedRequest:
     [detail(), page(), page(Stop("max_pages", 8)), page(Stop("empty_page")), failure(b"\xff<html>"), failure(None)],
     ids=str,
 )
-def test_what_is_loaded_is_what_was_spilled(tmp_path: Path, answer: Answer) -> None:
+def test_loading_returns_the_answers_that_were_added(tmp_path: Path, answer: Answer) -> None:
     spill = Spill(tmp_path / "deep" / "er", "run")
     spill.add(answer)
     assert list(load(spill.path)) == [answer]
@@ -79,7 +80,7 @@ def test_a_run_without_spilled_answers_leaves_no_file(tmp_path: Path) -> None:
 
 @pytest.fixture
 def _little_room() -> Iterator[None]:
-    """Let no file of this process grow beyond 500 bytes: what a full disk does, in small."""
+    """Limit the files of this process to 500 bytes, as a full disk would."""
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
     yield
@@ -95,31 +96,31 @@ def temporary(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.usefixtures("_little_room")
-def test_where_there_is_no_room_answers_go_elsewhere_and_it_is_told(
+def test_a_full_disk_sends_answers_to_the_temporary_directory_and_logs_it(
     tmp_path: Path, temporary: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     spill = Spill(tmp_path / "home", "run")
     home = spill.path
     for star_id in "1234":
-        spill.add(detail(star_id))  # 200 bytes each: the third is cut off in the middle
+        spill.add(detail(star_id))  # 200 bytes each: the third does not fit
     assert spill.path.is_relative_to(temporary)
     assert spill.path.parent.stat().st_mode & 0o777 == 0o700
     assert spill.counts == {home: 2, spill.path: 2}
-    # Nothing is left of the one that was cut.
+    # The answer that was cut leaves nothing behind.
     assert list(load(home)) == [detail("1"), detail("2")]
     assert list(load(spill.path)) == [detail("3"), detail("4")]
     (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert told == (
-        f"Answers cannot be kept in {home.parent} (File too large), they are in {spill.path}: "
-        "move that file there, and the next crawl loads it"
+        f"Cannot write answers to {home.parent} (File too large), they go to {spill.path}: "
+        "make room, then move that file there"
     )
-    # Which is what it says.
+    # The message is right: a file that is moved there is loaded.
     shutil.move(spill.path, home.parent / "moved.jsonl")
     assert sum(len(list(load(path))) for path in spilled(home.parent)) == 4
 
 
 @pytest.mark.usefixtures("_little_room", "temporary")
-def test_where_there_is_no_room_at_all_it_is_an_error(tmp_path: Path) -> None:
+def test_no_room_anywhere_is_an_error(tmp_path: Path) -> None:
     spill = Spill(tmp_path / "home", "run")
     spill.add(detail("1"))
     with pytest.raises(OSError, match="File too large"):
@@ -127,28 +128,24 @@ def test_where_there_is_no_room_at_all_it_is_an_error(tmp_path: Path) -> None:
     assert spill.counts.total() == 1
 
 
-def test_a_directory_that_is_none_is_no_room(tmp_path: Path, temporary: Path) -> None:
+def test_a_file_in_place_of_the_directory_is_no_room(tmp_path: Path, temporary: Path) -> None:
     (tmp_path / "home").touch()
     spill = Spill(tmp_path / "home", "run")
     spill.add(detail())
     assert list(load(spill.path)) == [detail()]
 
 
-def test_another_server_has_other_files(tmp_path: Path) -> None:
+def test_each_server_has_its_own_files(tmp_path: Path) -> None:
     here, there = (directory_for(tmp_path, "xingtu", server) for server in ("embedded", "db1:27017"))
     Spill(here, "run").add(detail("1"))
     Spill(there, "run").add(detail("2"))
     Spill(directory_for(tmp_path, "xingtu2", "embedded"), "run").add(detail("3"))
     assert [list(load(path)) for path in spilled(here)] == [[detail("1")]]
     assert spilled_elsewhere(here) == [there]
-    # Of before the directories named a server.
-    older = Spill(tmp_path / "spill" / "xingtu", "older")
-    older.add(detail("0"))
-    assert spilled(there) == [older.path, there / "run.jsonl"]
     assert spilled_elsewhere(tmp_path / "none" / "xingtu@embedded") == []
 
 
-def test_a_broken_line_is_told_from_an_answer(tmp_path: Path) -> None:
+def test_a_broken_line_is_not_an_answer(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "run")
     spill.add(detail("1"))
     spill.path.write_bytes(spill.path.read_bytes() + b'{"endpoint": "base\xff\n[]\n')
@@ -156,13 +153,13 @@ def test_a_broken_line_is_told_from_an_answer(tmp_path: Path) -> None:
     assert list(load(spill.path)) == [detail("1"), None, None, detail("2")]
 
 
-def test_a_file_is_taken_by_one_and_found_again_after_a_crash(tmp_path: Path) -> None:
+def test_one_crawl_takes_a_file_and_the_next_finds_it_after_a_crash(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "20260308T093000-5f2c1a")
     spill.add(detail())
     taken = take(spill.path)
     assert taken is not None
-    assert take(spill.path) is None  # somebody else was first
-    # Whoever took it may have died: it waits like any other, under the name of its run.
+    assert take(spill.path) is None  # the other crawl was first
+    # The crawl that took it may have died: the file is still found, under the id of its run.
     assert spilled(tmp_path) == [taken]
     again = take(taken)
     assert again is not None
@@ -170,7 +167,7 @@ def test_a_file_is_taken_by_one_and_found_again_after_a_crash(tmp_path: Path) ->
     assert list(load(again)) == [detail()]
 
 
-def test_a_run_that_goes_on_spilling_begins_a_new_file(tmp_path: Path) -> None:
+def test_a_run_whose_file_was_taken_starts_a_new_one(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "run")
     spill.add(detail("1"))
     taken = take(spill.path)
@@ -180,7 +177,7 @@ def test_a_run_that_goes_on_spilling_begins_a_new_file(tmp_path: Path) -> None:
     assert list(load(spill.path)) == [detail("2")]
 
 
-def test_an_answer_whose_file_is_taken_under_it_is_written_once_more(
+def test_an_answer_is_written_again_if_its_file_was_taken_meanwhile(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spill = Spill(tmp_path, "run")
@@ -197,5 +194,32 @@ def test_an_answer_whose_file_is_taken_under_it_is_written_once_more(
     spill.add(detail())
     monkeypatch.undo()
     assert spill.counts == {spill.path: 1}
-    # Whoever took the file may have read it before the line was there; twice is as good as once.
+    # The crawl that took the file may have read it before the line was there. Loading an answer twice is harmless.
     assert list(load(spill.path)) == [detail()]
+
+
+def test_a_file_that_another_crawl_has_taken_yields_nothing(tmp_path: Path) -> None:
+    spill = Spill(tmp_path, "run")
+    spill.add(detail())
+    taken = take(spill.path)
+    assert taken is not None
+    assert take(taken) is not None  # by another crawl, which takes this one for dead
+    assert list(load(taken)) == []
+
+
+def test_an_answer_is_on_the_disk_before_add_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced: dict[int, int] = {}
+    real = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        synced[found.st_ino] = found.st_size
+        real(descriptor)
+
+    monkeypatch.setattr("os.fsync", fsync)
+    spill = Spill(tmp_path / "spill", "run")
+    for star_id in "12":
+        spill.add(detail(star_id))
+        found = spill.path.stat()
+        assert synced[found.st_ino] == found.st_size > 0
+    assert spill.path.parent.stat().st_ino in synced  # or the file could lose its name

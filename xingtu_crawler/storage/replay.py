@@ -1,7 +1,7 @@
-"""Runs what was kept aside through the current models again: spill files, and the quarantine.
+"""Stores paid answers that a crawl could not store: those in spill files and those in quarantine.
 
-A fix to a model, or a MongoDB that is back, recovers what was paid for without asking the API. What is recovered
-looks as if it had never been aside: fetched when it was answered, by the run that asked.
+Each answer is parsed with the current models and makes no API call. The documents are those that the crawl would have
+written: `crawl.fetched_at` is the time of the answer, `crawl.run_id` the run that fetched it.
 """
 
 from __future__ import annotations
@@ -35,24 +35,25 @@ from xingtu_crawler.storage.spill import Answer, build_answer, load, run_id_of, 
 logger = logging.getLogger(__name__)
 
 _BATCH = 100
-"""How many are recovered before they are removed from the quarantine, in one go."""
+"""Number of quarantined answers that are stored before they are removed from quarantine together."""
 _REFUSED = "MongoDB refuses the document"
 
 
 @dataclass(slots=True)
 class Replayed:
-    """What a replay came to: answers recovered by endpoint, answers that still do not fit by reason."""
+    """The result of a replay: numbers of recovered answers by endpoint, of rejected ones by reason."""
 
     recovered: Counter[str] = field(default_factory=Counter)
     unfit: Counter[str] = field(default_factory=Counter)
     broken: list[Path] = field(default_factory=list)
-    """Files with lines that are no answer at all: they are kept."""
+    """Files with lines that are no answer; they are kept."""
 
 
 async def load_spilled(directory: Path, recorder: Recorder) -> Replayed:
-    """Store what earlier runs have spilled, and remove each file when all of it is stored.
+    """Store the answers of earlier runs' spill files; delete each file once all of its answers are stored.
 
-    What does not fit goes to quarantine, as it would have gone in the crawl.
+    An answer that cannot be a document goes to quarantine, as in a crawl. Interrupting this loses nothing: the next
+    call loads the file again, and storing an answer twice equals storing it once.
     """
     result = Replayed()
     for path in filter(None, map(take, spilled(directory))):
@@ -77,14 +78,14 @@ async def load_spilled(directory: Path, recorder: Recorder) -> Replayed:
         if broken:
             result.broken.append(path.with_suffix(".broken"))
             logger.error("%d lines of a spill file cannot be read: they are kept in %s", broken, result.broken[-1])
-        with suppress(FileNotFoundError):  # somebody else loads it too: writes are idempotent
+        with suppress(FileNotFoundError):  # another crawl took the file and loads it too
             path.rename(result.broken[-1]) if broken else path.unlink()
         logger.info("Loaded the spilled answers of %s", path.stem)
     return result
 
 
 def examine_spilled(directory: Path) -> Replayed:
-    """Return what `load_spilled` would come to, and change nothing."""
+    """Return the result that `load_spilled` would have, and change nothing."""
     result = Replayed()
     for path in spilled(directory):
         for answer, valid in _read(path, result):
@@ -99,9 +100,9 @@ _Read = tuple[None, str] | tuple[Answer, ValidDetail | ValidPage | str]
 
 
 def _read(path: Path, result: Replayed) -> Iterator[_Read]:
-    """Yield the answers of a spill file, each typed or with why it is none; without an answer: a line that is broken.
+    """Yield each answer of a spill file with its parsed form, or with the reason why it has none.
 
-    What does not fit is counted.
+    Yields None instead of an answer for a broken line. Counts the answers that the models reject.
     """
     for answer in load(path):
         if answer is None or _endpoint(answer) not in MODELS:
@@ -118,13 +119,13 @@ def _read(path: Path, result: Replayed) -> Iterator[_Read]:
 
 
 async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: Recorder | None) -> Replayed:
-    """Store what the current models can read of the quarantine; what they still cannot stays where it is.
+    """Store the quarantined answers that the current models can parse; the others stay in quarantine.
 
-    Without a recorder nothing is stored and nothing removed: the result says what would be.
+    Without a recorder, return the result and change nothing.
     """
     result = Replayed()
     quarantine = database[QUARANTINE]
-    # The ids first: what is recorded now must not be met again. The oldest first: spells then come in their order.
+    # All ids first, because storing may quarantine again. Oldest first, so that spells begin in their order.
     found = quarantine.find({}, {"_id": 1}, sort=[("quarantined_at", ASCENDING)], allow_disk_use=True)
     ids = [kept["_id"] async for kept in found]
     for batch in _batches(ids):
@@ -151,7 +152,7 @@ async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: R
 
 
 def _validate(answer: DetailAnswer | SearchAnswer) -> ValidDetail | ValidPage:
-    """Type an answer; raise `IdentityError` where it is no success or not the answer to its question."""
+    """Parse an answer; raise `IdentityError` where it is no success or belongs to another request."""
     verdict = rule(answer.envelope.code, answer.envelope.inner_status)
     if verdict.action is not Action.USE:
         raise IdentityError(f"code {verdict.code}, {verdict.meaning}")
@@ -159,35 +160,38 @@ def _validate(answer: DetailAnswer | SearchAnswer) -> ValidDetail | ValidPage:
 
 
 async def _store(valid: ValidDetail | ValidPage, recorder: Recorder, *, one_author: bool = False) -> bool:
-    """Record an answer, a page or `one_author` on it; False where MongoDB refuses it: then it is in quarantine."""
+    """Store a detail answer, a page or `one_author` of a page.
+
+    Returns False where MongoDB refuses it; the recorder has put it into quarantine then.
+    """
     if isinstance(valid, ValidDetail):
         return await recorder.detail(valid)
     if one_author:
         return await recorder.authors(valid)
-    await recorder.page(valid)  # which sees to the authors that are refused
+    await recorder.page(valid)  # it quarantines refused authors one by one
     return True
 
 
 def _revive(kept: dict[str, Any]) -> ValidDetail | ValidPage:
-    """Turn a quarantine document into a typed answer.
+    """Turn a document of `quarantine` into a parsed answer.
 
-    Raises `IdentityError` or `MalformedBodyError` where it still is none, `KeyError`, `ValueError` or `TypeError`
-    where the document is not one that a crawl has written.
+    Raises `IdentityError` or `MalformedBodyError` where the models reject it, `KeyError`, `ValueError` or `TypeError`
+    where no crawl wrote the document.
     """
-    asked, at = kept["request"], kept["quarantined_at"]
-    if "rank" not in asked:
-        if asked["endpoint"] not in MODELS:
-            raise IdentityError(f"no model for the endpoint {asked['endpoint']}")
-        return _validate(build_answer(asked, kept["body"], fetched_at=at))
+    request, at = kept["request"], kept["quarantined_at"]
+    if "rank" not in request:
+        if request["endpoint"] not in MODELS:
+            raise IdentityError(f"no model for the endpoint {request['endpoint']}")
+        return _validate(build_answer(request, kept["body"], fetched_at=at))
     element = json.loads(kept["body"])
     answer = SearchAnswer(
-        asked["sweep"], asked["page"], Envelope(0, None, None, None, kept["request_id"], 0), kept["body"], at
+        request["sweep"], request["page"], Envelope(0, None, None, None, kept["request_id"], 0), kept["body"], at
     )
     star_id = star_id_of(element)
     parsed = parse(SEARCH.name, element, star_id=star_id)
     assert star_id is not None  # parse refuses an author without one
-    page = SearchPage(None, None, None, None, [None] * (asked["rank"] - 1) + [element], {})
-    return ValidPage(answer, page, {asked["rank"]: (star_id, parsed)})
+    page = SearchPage(None, None, None, None, [None] * (request["rank"] - 1) + [element], {})
+    return ValidPage(answer, page, {request["rank"]: (star_id, parsed)})
 
 
 def _count(result: Replayed, valid: ValidDetail | ValidPage, *, stored: bool) -> None:

@@ -1,7 +1,12 @@
-"""The spill: answers that were paid for while MongoDB was gone for good, in a file until it is back.
+"""Spill files: paid answers that MongoDB could not store, kept on disk until the next crawl loads them.
 
-One JSON object per line: what was asked, when it was answered, the raw body. The next start loads it first, and
-may do so while the run that writes it is still ending: a file is taken away before it is read.
+A file has one JSON object per line: the request, the time of its answer, the raw body. The next crawl loads the files
+before anything else, possibly while the run that writes one is still ending. It therefore renames a file before it
+reads it, and the writer checks after each line that its file still has its name.
+
+    <run id>.jsonl          written by a run
+    <run id>+<random>.jsonl taken by a crawl that loads it; another crawl takes it again if that one died
+    <run id>+<random>.broken lines that are no answer; kept for the user to look at
 """
 
 from __future__ import annotations
@@ -14,6 +19,7 @@ import secrets
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -26,27 +32,30 @@ from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnsw
 logger = logging.getLogger(__name__)
 
 Answer = DetailAnswer | SearchAnswer | FailedRequest
-"""What may have been paid for: an answer, or the word that there is none to be had."""
+"""What may have been paid for: an answer, or the record of a request that failed for good."""
 
 _TAKEN = "+"
-"""Stands between the run's id and a random name in the name of a file that somebody loads, or began to load."""
+"""Separates the run id from a random part in the name of a file that a crawl has taken to load."""
 
 
 class Spill:
-    """The spill file of one run; it exists from its first answer on.
+    """The spill file of one run, created with its first answer.
 
-    Where `directory` cannot be written to, the rest goes into a new directory of this user under the system's temporary
-    one: an answer that was paid for is worth a second try.
+    If `directory` cannot be written to, the remaining answers go to a new private directory under the system's
+    temporary one.
     """
 
     def __init__(self, directory: Path, run_id: str) -> None:
         self.directory = directory
         self.path = directory / f"{run_id}.jsonl"
         self.counts: Counter[Path] = Counter()
-        """How many answers are in which file."""
+        """Number of answers by file."""
 
     def add(self, answer: Answer) -> None:
-        """Append an answer and see it to the disk before returning; raise `OSError` where no disk takes it."""
+        """Append an answer and flush it to the disk.
+
+        Raises `OSError` where neither the directory nor the temporary one can be written to.
+        """
         line = (json.dumps(_record(answer), ensure_ascii=True) + "\n").encode("ascii")
         try:
             self._add(line)
@@ -56,7 +65,7 @@ class Spill:
             self.path = Path(tempfile.mkdtemp(prefix="xingtu-spill-")) / self.path.name
             self._add(line)
             logger.error(
-                "Answers cannot be kept in %s (%s), they are in %s: move that file there, and the next crawl loads it",
+                "Cannot write answers to %s (%s), they go to %s: make room, then move that file there",
                 self.directory,
                 error.strerror,
                 self.path,
@@ -65,12 +74,12 @@ class Spill:
 
     def _add(self, line: bytes) -> None:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # A file that was taken away while it was written to may have been read already: once more, into a new one.
+        # A crawl that took the file meanwhile may have read past this line: write it again, into a new file.
         while not self._append(line):
             pass
 
     def _append(self, line: bytes) -> bool:
-        """Write a line; return whether the file is still there after that."""
+        """Write a line; return whether the file still has its name after that."""
         with self.path.open("ab", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             try:
@@ -78,8 +87,10 @@ class Spill:
                 while rest:
                     rest = rest[file.write(rest) :]
                 os.fsync(file.fileno())
+                if size == 0:
+                    _sync_directory(self.path.parent)
             except OSError:
-                file.truncate(size)  # or the next answer would go on in the middle of this one, and be lost with it
+                file.truncate(size)  # the next answer must not continue a line that was cut
                 raise
             try:
                 return os.path.samestat(os.fstat(file.fileno()), self.path.stat())
@@ -87,25 +98,31 @@ class Spill:
                 return False
 
 
+def _sync_directory(directory: Path) -> None:
+    """Flush the name of a new file to the disk, where the file system can."""
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def directory_for(data_dir: Path, database: str, server: str) -> Path:
-    """Return where the spill files of a database are; another server's database of the same name has others."""
+    """Return the directory of a database's spill files; `server` tells databases of one name apart."""
     return data_dir / "spill" / f"{database}@{server}"
 
 
 def spilled(directory: Path) -> list[Path]:
-    """Return the spill files that wait to be loaded, oldest first; also those whose directory names no server yet."""
-    older = directory.with_name(directory.name.partition("@")[0])
-    found = {path for place in (older, directory) if place.is_dir() for path in place.glob("*.jsonl")}
-    return sorted(found, key=lambda path: path.name)
+    """Return the spill files that wait to be loaded, oldest first."""
+    return sorted(directory.glob("*.jsonl"))
 
 
 def spilled_elsewhere(directory: Path) -> list[Path]:
-    """Return the directories with spill files of the same database on other servers."""
+    """Return the directories with spill files of a database of the same name on other servers."""
     database = directory.name.partition("@")[0]
-    places = directory.parent.iterdir() if directory.parent.is_dir() else ()
-    return sorted(
-        place for place in places if place.name.startswith(f"{database}@") and place != directory and spilled(place)
-    )
+    places = (place for place in directory.parent.glob("*") if place.name.startswith(f"{database}@"))
+    return sorted(place for place in places if place != directory and spilled(place))
 
 
 def run_id_of(path: Path) -> str:
@@ -114,9 +131,9 @@ def run_id_of(path: Path) -> str:
 
 
 def take(path: Path) -> Path | None:
-    """Take a spill file away from whoever else may write to it or read it; None where somebody else was first.
+    """Rename a spill file so that its run stops writing to it; None where another crawl renamed it first.
 
-    It keeps its ending: if this process dies before it is done with it, the next one finds it.
+    The new name is still one of `spilled`: if this process dies before it deletes the file, the next one loads it.
     """
     taken = path.with_name(f"{run_id_of(path)}{_TAKEN}{secrets.token_hex(4)}.jsonl")
     try:
@@ -126,9 +143,16 @@ def take(path: Path) -> Path | None:
 
 
 def load(path: Path) -> Iterator[Answer | None]:
-    """Yield the answers of a spill file; None for a line that is broken (cut by a crash while it was written)."""
-    with path.open(encoding="utf-8", errors="replace") as lines:
-        for line in lines:
+    """Yield the answers of a spill file; None for a line that is none (a crash cut it).
+
+    Yields nothing where another crawl has taken the file meanwhile: that crawl loads it.
+    """
+    try:
+        file = path.open(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    with file:
+        for line in file:
             try:
                 yield _answer(json.loads(line))
             except (ValueError, KeyError, TypeError, MalformedBodyError):
@@ -162,26 +186,31 @@ def _answer(record: dict[str, Any]) -> Answer:
     return build_answer(record, body, fetched_at=datetime.fromisoformat(record["fetched_at"]))
 
 
-def build_answer(asked: dict[str, Any], body: bytes, *, fetched_at: datetime) -> DetailAnswer | SearchAnswer:
-    """Return the answer to a question (`endpoint` and `star_id`, `platform`, or `sweep`, `page`) from its raw body.
+def build_answer(request: dict[str, Any], body: bytes, *, fetched_at: datetime) -> DetailAnswer | SearchAnswer:
+    """Return the answer that a raw body is to a request: `endpoint`, `star_id`, `platform`, or `sweep`, `page`.
 
-    Raises `MalformedBodyError` where the body is no envelope, `KeyError` where the question is incomplete.
+    Raises `MalformedBodyError` where the body is no envelope, `KeyError` where `request` lacks a key.
     """
     read = envelope.parse(body)
-    if "star_id" in asked:
+    if "star_id" in request:
         return DetailAnswer(
-            endpoint=asked["endpoint"],
-            star_id=asked["star_id"],
-            platform=asked["platform"],
+            endpoint=request["endpoint"],
+            star_id=request["star_id"],
+            platform=request["platform"],
             envelope=read,
             body=body,
             fetched_at=fetched_at,
             had_failed=True,
         )
     return SearchAnswer(
-        sweep=asked["sweep"], page=asked["page"], envelope=read, body=body, fetched_at=fetched_at, stop=_stop(asked)
+        sweep=request["sweep"],
+        page=request["page"],
+        envelope=read,
+        body=body,
+        fetched_at=fetched_at,
+        stop=_stop(request),
     )
 
 
-def _stop(asked: dict[str, Any]) -> Stop | None:
-    return Stop(**stop) if (stop := asked.get("stop")) else None
+def _stop(request: dict[str, Any]) -> Stop | None:
+    return Stop(**stop) if (stop := request.get("stop")) else None
