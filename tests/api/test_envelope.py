@@ -8,7 +8,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from xingtu_crawler.api.envelope import MAX_DEPTH, Envelope, parse
@@ -203,6 +203,11 @@ def test_any_bytes_are_read_or_malformed(raw: bytes) -> None:
 
 
 @given(JSON, JSON, JSON)
+@example(0, "", None)
+@example(0, "\ud83d", None)
+@example("", None, None)
+@example(2**63, None, None)
+@example(-(2**63), None, None)
 def test_any_json_is_read_or_malformed(code: object, message: object, data: object) -> None:
     try:
         read = parse(json.dumps({"code": code, "message": message, "data": data}).encode())
@@ -210,7 +215,9 @@ def test_any_json_is_read_or_malformed(code: object, message: object, data: obje
         assert isinstance(code, bool) or not isinstance(code, int) or abs(code) >= 2**63
     else:
         assert isinstance(read.code, int)
-        assert read.message is None or read.message.encode()
+        assert (read.message is None) == (message is None)
+        if read.message is not None:
+            read.message.encode()  # raises an error for half a surrogate pair
 
 
 @given(st.integers(-(2**63) + 1, 2**63 - 1), st.sampled_from([int, str]))

@@ -61,6 +61,21 @@ def upper_case_escapes(token: str) -> str:
     return parts[0] + "".join(f"\\u{part[:4].upper()}{part[4:]}" for part in parts[1:])
 
 
+def repeated(write: Callable[[str], str], times: int) -> Callable[[str], str]:
+    """Return a function that escapes a text, the result, and so on."""
+
+    def spell(token: str) -> str:
+        for _ in range(times):
+            token = write(token)
+        return token
+
+    return spell
+
+
+def quote_all(token: str) -> str:
+    return quote(token, safe="")
+
+
 def lower_case_percents(token: str) -> str:
     return re.sub("%..", lambda escape: escape[0].lower(), quote(token, safe=""))
 
@@ -69,12 +84,13 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "plain": str,
     "in a sentence": lambda token: f"the token {token} was used",
     "twice": lambda token: f"{token}{token}",
-    "quoted": lambda token: quote(token, safe=""),
+    "quoted": quote_all,
     "quoted, slash kept": quote,
     "quoted, much kept": lambda token: quote(token, safe="/:=&+"),
     "quoted, lower case": lower_case_percents,
     "quoted with a plus": quote_plus,
-    "quoted twice": lambda token: quote(quote(token, safe=""), safe=""),
+    "quoted twice": repeated(quote_all, 2),
+    "quoted three times": repeated(quote_all, 3),
     "in a query": lambda token: f"https://api.example.com/v1?page=2&{urlencode({'key': token})}&x=1",
     "in a safe URL": lambda token: safe_url_string(f"https://api.example.com/v1?key={quote(token, safe='')}"),
     "in a canonical URL": lambda token: canonicalize_url(f"https://api.example.com/v1?key={quote(token, safe='')}&a=1"),
@@ -83,8 +99,12 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "JSON, slashes escaped": lambda token: json.dumps(token).replace("/", "\\/"),
     "JSON, upper case": upper_case_escapes,
     "JSON in JSON": lambda token: json.dumps(json.dumps({"echo": token})),
+    "JSON three times": repeated(json.dumps, 3),
     "JSON for HTML": json_for_html,
     "HTML": html.escape,
+    "HTML twice": repeated(html.escape, 2),
+    "HTML three times": repeated(html.escape, 3),
+    "HTML by number, twice": lambda token: html.escape(html_by_number(token)),
     "HTML, quotes kept": lambda token: html.escape(token, quote=False),
     "HTML by number": html_by_number,
     "HTML by hexadecimal number": html_by_hex_number,
@@ -92,8 +112,11 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
     "repr": repr,
     "repr of a list": lambda token: repr([{"key": token}]),
     "repr of bytes": lambda token: repr(token.encode()),
+    "repr of bytes, three times": lambda token: repr(repr(repr(token.encode()))),
     "repr of a sentence": lambda token: repr(f'"isn\'t" {token}'),
     "repr of a repr": lambda token: repr(repr(f'"isn\'t" {token}')),
+    "repr three times": lambda token: repr(repr(repr(f'"isn\'t" {token}'))),
+    "ascii three times": repeated(ascii, 3),
     "ascii": ascii,
     "in the wrong encoding": lambda token: token.encode().decode("latin-1"),
 }

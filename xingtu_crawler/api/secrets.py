@@ -46,8 +46,8 @@ def _character(character: str) -> str:
         "".join(rf"\\+u{unit}" for unit in units),
         "".join(rf"\\+x{octet}" for octet in octets),
         rf"\\+(?:U{_hexadecimal(number, 8)}|x{_hexadecimal(number, 2)})",
-        rf"&#(?:0*{number}|[xX]0*{_hexadecimal(number, 1)});",
-        re.escape(html.escape(character)),
+        rf"&(?:amp;)*#(?:0*{number}|[xX]0*{_hexadecimal(number, 1)});",
+        *([rf"&(?:amp;)*{html.escape(character)[1:]}"] if html.escape(character) != character else []),
         re.escape(encoded.decode("latin-1")),  # read in the wrong encoding
         rf"\\*{plain}",
         *([r"\+"] if character == " " else []),
