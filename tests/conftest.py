@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
+import hypothesis
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
@@ -14,6 +15,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 PROJECT_VARIABLES = ("JUSTONEAPI_", "MONGO_", "XINGTU_")
+
+# A busy machine makes no test fail.
+hypothesis.settings.register_profile("xingtu", deadline=None)
+hypothesis.settings.load_profile("xingtu")
 
 
 def pytest_configure() -> None:
