@@ -9,6 +9,8 @@ from pathlib import Path
 
 from harness import ROOT
 
+from xingtu_crawler.api.action import WITHOUT_RESPONSE
+
 PACKAGE = ROOT / "xingtu_crawler"
 
 
@@ -79,8 +81,8 @@ def stats() -> set[str]:
 
 
 def outcomes() -> set[str]:
-    """Return what the middlewares call an attempt that brought no business code."""
-    found: set[str] = set()
-    for _, outcome, *_ in calls({"_count"}, "middlewares"):
-        found.update(assigned(outcome.id, "middlewares") if isinstance(outcome, ast.Name) else texts(outcome))
+    """Return the outcomes of an attempt that are no business codes."""
+    found = set(WITHOUT_RESPONSE)
+    for _, outcome, *_ in calls({"Decision"}, "api/action.py"):
+        found.update(assigned(outcome.id, "api/action.py") if isinstance(outcome, ast.Name) else texts(outcome))
     return found

@@ -304,8 +304,8 @@ API = [
     Case(
         "api_is_a_web_page",
         SQUARE,
-        "The host answers web pages, not JSON (HTTP 200): JUSTONEAPI_BASE_URL is not the API's address, or a proxy "
-        "or login page is in the way.",
+        "The host returns web pages instead of JSON (HTTP 200): JUSTONEAPI_BASE_URL is not the address of the API, or "
+        "a proxy or login page is in the way.",
         {"JUSTONEAPI_BASE_URL": "http://{html}"},
         logged=True,
         code=1,  # it had to be asked to find out
@@ -313,8 +313,8 @@ API = [
     Case(
         "api_is_elsewhere_on_the_host",
         SQUARE,
-        "The host does not know the API's paths (HTTP 404): JUSTONEAPI_BASE_URL is not the API's address, or a proxy "
-        "or login page is in the way.",
+        "The host does not know the paths of the API (HTTP 404): JUSTONEAPI_BASE_URL is not the address of the API, or "
+        "a proxy or login page is in the way.",
         {"JUSTONEAPI_BASE_URL": "{sandbox}/v2"},
         logged=True,
         code=1,

@@ -77,7 +77,7 @@ async def test_an_endpoint_that_no_token_may_use_fails_alone(
     assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] <= 20
 
 
-async def test_a_rate_limit_uses_up_no_attempts(
+async def test_a_crawl_outlasts_a_rate_limit(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "40", "--rate", "40")

@@ -1,10 +1,11 @@
-"""What single answers, and the lack of them, lead to; whole crawls are in tests/crawl."""
+"""What the middleware does about single responses, and about missing ones; whole crawls are in tests/crawl."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import time
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -22,10 +23,14 @@ from scrapy.utils.test import get_crawler
 
 from xingtu_crawler.api import reachability, tokens
 from xingtu_crawler.api.backoff import Backoff
-from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool
 from xingtu_crawler.engine import meta
-from xingtu_crawler.engine.exceptions import NoAnswerError
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.middlewares.business_code import BusinessCodeMiddleware
+
+WEB_PAGE = b"<html>Please log in</html>"
+SUCCESS = {"code": 0, "data": {"id": "1"}}
 
 
 class Bench:
@@ -39,31 +44,73 @@ class Bench:
             stand_in, self.stats, max_attempts=max_attempts, backoff=Backoff(1.0, 60.0)
         )
 
-    def question(self) -> Request:
-        """Return a question as it is when it has been asked once."""
-        now = asyncio.get_running_loop().time()
+    def request(self, *, sent_s_ago: float = 0.0, attempts: int = 0) -> Request:
+        """Return a request that was sent with the token so many seconds ago, after some failed attempts."""
         known = {
             meta.ENDPOINT: "base_info",
             meta.TOKEN_ALIAS: self.session.alias("one"),
-            meta.SENT_AT: now,
+            meta.SENT_AT: asyncio.get_running_loop().time() - sent_s_ago,
             meta.CALLS: 1,
+            meta.ATTEMPTS: attempts,
         }
         return Request("https://api.example.com", meta=known)
 
-    def answer(self, body: bytes | dict[str, Any], status: int = 200) -> Response | Request:
+    def receive(
+        self, body: bytes | dict[str, Any], status: int = 200, *, request: Request | None = None
+    ) -> Response | Request:
         raw = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return self.middleware.process_response(
-            self.question(), Response("https://api.example.com", status=status, body=raw)
-        )
+        response = Response("https://api.example.com", status=status, body=raw)
+        return self.middleware.process_response(request or self.request(), response)
 
-    def failure(self, error: Exception) -> Request | None:
-        return self.middleware.process_exception(self.question(), error)
+    def fail(self, error: Exception) -> Request | None:
+        return self.middleware.process_exception(self.request(), error)
 
 
-async def test_an_answer_that_is_too_large_is_not_bought_again() -> None:
+async def test_a_success_is_passed_on_with_its_envelope() -> None:
+    bench = Bench()
+    response = bench.receive(SUCCESS)
+    assert isinstance(response, ApiResponse)
+    assert response.envelope.data == {"id": "1"}
+    assert response.request is not None
+    assert meta.TOKEN_ALIAS not in response.request.meta
+    assert bench.stats.get_value("xingtu/answers/base_info/0") == bench.stats.get_value("xingtu/billed") == 1
+
+
+async def test_302_uses_up_no_attempt() -> None:
+    bench = Bench(max_attempts=2)
+    request = bench.request(attempts=1)
+    for _ in range(5):
+        again = bench.receive({"code": 302}, request=request)
+        assert isinstance(again, Request)
+        assert again.meta[meta.ATTEMPTS] == 1
+        assert again.meta[meta.NOT_BEFORE] == 0.0  # the token's pace is the pause
+        request = bench.request(attempts=again.meta[meta.ATTEMPTS])
+    assert bench.stats.get_value("xingtu/retries") is None
+
+
+async def test_another_token_uses_up_no_attempt() -> None:
+    bench = Bench(max_attempts=2)
+    again = bench.receive({"code": 600}, request=bench.request(attempts=1))
+    assert isinstance(again, Request)
+    assert again.meta[meta.ATTEMPTS] == 1
+
+
+async def test_303_concerns_the_day_on_which_the_request_was_sent() -> None:
+    """The response to a request of yesterday says nothing about today's quota."""
+    bench = Bench()
+    now = datetime.now(UTC)
+    # Two hours ago: past midnight or not, the token would have been tried again by now.
+    assert isinstance(bench.receive({"code": 303}, request=bench.request(sent_s_ago=7200)), Request)
+    assert bench.stats.get_value("xingtu/tokens/park_token") == 1
+    assert isinstance(bench.session.pool.lease("base_info", now=0.0, today=now), Lease)
+    bench.receive({"code": 303})
+    assert isinstance(bench.session.pool.lease("base_info", now=0.0, today=now), Exhausted)
+
+
+async def test_a_response_that_is_too_large_is_not_paid_for_again() -> None:
     bench = Bench()
     with pytest.raises(NoAnswerError) as caught:
-        bench.failure(DownloadCancelledError("the answer is longer than 15000000 bytes"))
+        bench.fail(DownloadCancelledError("the answer is longer than 15000000 bytes"))
     error = caught.value
     assert (error.reason, error.terminal, error.attempts) == ("too_large", True, 1)
     assert error.message == "the answer is longer than 15000000 bytes"
@@ -71,10 +118,43 @@ async def test_an_answer_that_is_too_large_is_not_bought_again() -> None:
     assert bench.stats.get_value("xingtu/maybe_billed") == 1
 
 
+async def test_the_last_attempt_ends_in_a_failure() -> None:
+    bench = Bench(max_attempts=3)
+    again = bench.receive({"code": 301}, request=bench.request(attempts=1))
+    assert isinstance(again, Request)
+    assert again.meta[meta.ATTEMPTS] == 2
+    assert again.meta[meta.NOT_BEFORE] > time.time()
+    with pytest.raises(NoAnswerError) as caught:
+        bench.receive({"code": 301}, request=bench.request(attempts=2))
+    assert not caught.value.terminal
+
+
+@pytest.mark.parametrize("attempts", [0, 2])
+async def test_an_attempt_that_fails_while_the_crawl_closes_is_left_to_the_next_run(attempts: int) -> None:
+    """The last attempt too: a failure would count, and the next run sends the request anyway."""
+    bench = Bench(max_attempts=3)
+    bench.session.is_over = True
+    with pytest.raises(CrawlClosingError):
+        bench.receive({"code": 301}, request=bench.request(attempts=attempts))
+    with pytest.raises(CrawlClosingError):
+        bench.receive(WEB_PAGE, 502, request=bench.request(attempts=attempts))
+    with pytest.raises(CrawlClosingError):
+        bench.middleware.process_exception(bench.request(attempts=attempts), DownloadTimeoutError("no answer"))
+    assert bench.stats.get_value("xingtu/retries") is None
+
+
+async def test_a_refusal_while_the_crawl_closes_is_recorded() -> None:
+    bench = Bench()
+    bench.session.is_over = True
+    with pytest.raises(NoAnswerError) as caught:
+        bench.receive({"code": 400})
+    assert caught.value.terminal
+
+
 async def test_many_refused_connections_at_once_do_not_end_the_crawl() -> None:
     bench = Bench()
     for _ in range(100):
-        again = bench.failure(DownloadConnectionRefusedError("refused"))
+        again = bench.fail(DownloadConnectionRefusedError("refused"))
         assert again is not None
         assert again.meta[meta.ATTEMPTS] == 0
         assert again.meta[meta.NOT_BEFORE] > time.time()
@@ -85,66 +165,67 @@ async def test_a_minute_of_nothing_but_refused_connections_ends_it(monkeypatch: 
     monkeypatch.setattr(reachability, "GONE_S", 0.0)
     bench = Bench()
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.failure(DownloadConnectionRefusedError("refused"))
-    bench.failure(DownloadTimeoutError("somebody is there"))
+        bench.fail(DownloadConnectionRefusedError("refused"))
+    bench.fail(DownloadTimeoutError("the host is there"))
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.failure(DownloadConnectionRefusedError("refused"))
-    bench.failure(DownloadFailedError("somebody is there"))
+        bench.fail(DownloadConnectionRefusedError("refused"))
+    bench.fail(DownloadFailedError("the host is there"))
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.failure(DownloadConnectionRefusedError("refused"))
-    bench.answer({"code": 301, "data": None})
+        bench.fail(DownloadConnectionRefusedError("refused"))
+    bench.receive({"code": 301, "data": None})
     assert bench.session.closed == []
     for _ in range(reachability.GONE_ATTEMPTS):
-        bench.failure(DownloadConnectionRefusedError("refused"))
+        bench.fail(DownloadConnectionRefusedError("refused"))
     (said,) = bench.session.closed
-    assert said.startswith("The API has refused every connection for 0 s: it is down, or the network is.")
+    assert said.startswith("The API has refused every connection for 0 s: the API or the network is down.")
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-async def test_error_pages_of_a_gateway_do_not_speak_for_another_host(status: int) -> None:
+async def test_error_pages_of_a_gateway_do_not_end_the_crawl(status: int) -> None:
     bench = Bench()
     for _ in range(10):
-        assert isinstance(bench.answer(b"<html>Maintenance</html>", status), Request)
+        assert isinstance(bench.receive(b"<html>Maintenance</html>", status), Request)
     assert bench.session.closed == []
 
 
 @pytest.mark.parametrize("status", [200, 302, 403])
-async def test_web_pages_do(status: int) -> None:
+async def test_three_web_pages_end_it(status: int) -> None:
     bench = Bench()
-    for _ in range(3):
-        bench.answer(b"<html>Please log in</html>", status)
+    for _ in range(2):
+        bench.receive(WEB_PAGE, status)
+    assert bench.session.closed == []
+    bench.receive(WEB_PAGE, status)
     (said,) = bench.session.closed
-    assert said.startswith(f"The host answers web pages, not JSON (HTTP {status})")
+    assert said.startswith(f"The host returns web pages instead of JSON (HTTP {status})")
 
 
-@pytest.mark.parametrize(
-    ("answer", "kept"),
-    [
-        ({"code": 0, "data": {"base_resp": {"status_code": 3}, "id": "1"}}, True),
-        ({"code": 777, "data": None, "news": 1}, True),
-        ({"code": 300, "data": None}, True),
-        ({"code": 404, "data": {"id": "1"}}, True),
-        ({"code": 404, "data": None}, False),
-        ({"code": 301, "data": None}, False),
-        ({"code": 202, "data": None}, False),
-        ({"code": 400, "data": None}, False),
-    ],
-)
-async def test_the_body_of_what_may_have_been_paid_for_is_kept(answer: dict[str, Any], kept: bool) -> None:
+@pytest.mark.parametrize("answer", [SUCCESS, {"code": 302}, {"code": 777}])
+async def test_web_pages_after_an_answer_of_the_api_do_not_end_it(answer: dict[str, Any]) -> None:
+    """A host that has answered once is the API: a page of its gateway is one failed attempt."""
+    bench = Bench()
+    bench.receive(answer)
+    for _ in range(10):
+        assert isinstance(bench.receive(WEB_PAGE), Request)
+        assert isinstance(bench.receive(b"", 404), Request)
+    assert bench.session.closed == []
+
+
+async def test_a_body_to_keep_travels_with_the_failure() -> None:
     bench = Bench(max_attempts=1)
     with pytest.raises(NoAnswerError) as caught:
-        bench.answer(answer)
-    assert caught.value.body == (json.dumps(answer).encode() if kept else None)
+        bench.receive({"code": 777, "data": None})
+    assert caught.value.body == b'{"code": 777, "data": null}'
+    assert (caught.value.code, caught.value.reason) == (777, "unknown code")
 
 
-async def test_a_token_that_gets_nothing_but_302_is_told_of_once(
+async def test_a_token_that_gets_nothing_but_302_is_logged_once(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.setattr(tokens, "LIMITED_LONG_S", 0.0)
     bench = Bench()
     for _ in range(3):
-        assert isinstance(bench.answer({"code": 302}), Request)
+        assert isinstance(bench.receive({"code": 302}), Request)
     alias = bench.session.alias("one")
     assert caplog.messages == [
-        f"{alias} has got nothing but 302 (rate limit exceeded) for 0 s: it is asked ever more slowly"
+        f"{alias} has received nothing but 302 (rate limit exceeded) for 0 s: its rate keeps falling"
     ]

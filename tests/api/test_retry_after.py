@@ -1,4 +1,4 @@
-"""How long the API asks to wait: seconds, a date, or nothing that can be read."""
+"""`Retry-After`: a number of seconds, a date, or nothing that can be parsed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import time
 from datetime import UTC, datetime
 
 import pytest
-from scrapy.http import Response
 
-from xingtu_crawler.middlewares.business_code import _retry_after
+from xingtu_crawler.api.action import retry_after
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
@@ -34,15 +33,14 @@ NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
     ],
 )
 @pytest.mark.parametrize("zone", ["Asia/Shanghai", "America/New_York"])
-def test_what_it_asks_for(
+def test_the_header_is_read_as_seconds_from_now_whatever_the_local_time_zone(
     header: str, seconds: float | None, zone: str, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
     monkeypatch.setenv("TZ", zone)
     time.tzset()
     request.addfinalizer(time.tzset)
-    response = Response("http://127.0.0.1/", headers={"Retry-After": header.encode("latin-1")})
-    assert _retry_after(response, NOW) == seconds
+    assert retry_after(header.encode("latin-1"), NOW) == seconds
 
 
-def test_it_need_not_ask() -> None:
-    assert _retry_after(Response("http://127.0.0.1/"), NOW) is None
+def test_a_missing_header_requests_no_pause() -> None:
+    assert retry_after(None, NOW) is None

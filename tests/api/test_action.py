@@ -1,0 +1,145 @@
+"""One response, or none, to a decision: as a table, without Scrapy."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from xingtu_crawler.api.action import Decision, Step, decide, decide_without_response
+from xingtu_crawler.api.codes import CODES, Action
+from xingtu_crawler.api.envelope import MAX_DEPTH
+
+DATA = {"id": "1"}
+PAGE = b" \n<html>Please log in</html>"
+
+
+def envelope(code: object, data: Any = None, message: str | None = "said", **more: Any) -> bytes:
+    return json.dumps({"code": code, "message": message, "data": data, "requestId": "r-1", **more}).encode()
+
+
+@pytest.mark.parametrize(
+    ("code", "step", "token_action", "billed"),
+    [
+        (0, Step.USE, None, True),
+        (100, Step.CHANGE_TOKEN, Action.RETIRE_TOKEN, False),
+        (101, Step.CHANGE_TOKEN, Action.RETIRE_TOKEN, False),
+        (201, Step.GIVE_UP, None, True),
+        (202, Step.GIVE_UP, None, True),
+        (300, Step.RETRY, None, None),
+        (301, Step.RETRY, None, False),
+        (302, Step.SLOW_DOWN, None, False),
+        (303, Step.CHANGE_TOKEN, Action.PARK_TOKEN, False),
+        (400, Step.GIVE_UP, None, False),
+        (404, Step.GIVE_UP, None, None),
+        (500, Step.RETRY, None, False),
+        (503, Step.RETRY, None, False),
+        (600, Step.CHANGE_TOKEN, Action.DENY_ENDPOINT, False),
+        (601, Step.CHANGE_TOKEN, Action.DRAIN_ACCOUNT, False),
+        (602, Step.CHANGE_TOKEN, Action.SPEND_TOKEN, None),
+        (777, Step.RETRY, None, None),
+    ],
+)
+@pytest.mark.parametrize("status", [200, 302, 404, 429, 500])
+def test_the_business_code_decides_at_any_http_status(
+    code: int, step: Step, token_action: Action | None, billed: bool | None, status: int
+) -> None:
+    decision = decide(status, envelope(code, DATA))
+    assert (decision.step, decision.token_action, decision.billed) == (step, token_action, billed)
+    assert (decision.outcome, decision.code) == (str(code), code)
+    assert decision.reason == (CODES[code].meaning if code in CODES else "unknown code")
+    assert (decision.message, decision.request_id, decision.not_the_api) == ("said", "r-1", None)
+    assert decision.envelope is not None
+    assert decision.envelope.data == DATA
+
+
+def test_a_failure_inside_a_success_is_retried() -> None:
+    decision = decide(200, body := envelope(0, {"base_resp": {"status_code": 3, "status_message": "inside"}}))
+    assert (decision.step, decision.outcome, decision.code) == (Step.RETRY, "inner_failure", 0)
+    assert (decision.message, decision.billed, decision.body) == ("inside", None, body)
+
+
+def test_the_meaning_of_the_code_stands_for_a_missing_message() -> None:
+    assert decide(200, envelope(600, message=None)).message == "permission denied"
+
+
+@pytest.mark.parametrize(
+    ("code", "data", "kept"),
+    [
+        (0, {"base_resp": {"status_code": 3}, "id": "1"}, True),
+        (777, None, True),
+        (300, None, True),
+        (404, DATA, True),
+        (404, None, False),
+        (301, DATA, False),
+        (202, DATA, False),
+        (400, DATA, False),
+        (0, DATA, False),
+    ],
+)
+def test_the_body_of_a_call_that_may_have_been_billed_is_kept(code: int, data: Any, kept: bool) -> None:
+    assert decide(200, body := envelope(code, data)).body == (body if kept else None)
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "step", "outcome", "not_the_api"),
+    [
+        (200, b"{", Step.RETRY, "malformed", None),
+        (200, b"", Step.RETRY, "malformed", None),
+        (200, PAGE, Step.RETRY, "malformed", "returns web pages instead of JSON (HTTP 200)"),
+        (302, PAGE, Step.RETRY, "http_302", "returns web pages instead of JSON (HTTP 302)"),
+        (403, PAGE, Step.RETRY, "http_403", "returns web pages instead of JSON (HTTP 403)"),
+        (404, b"{}", Step.RETRY, "http_404", "does not know the paths of the API (HTTP 404)"),
+        (404, PAGE, Step.RETRY, "http_404", "returns web pages instead of JSON (HTTP 404)"),
+        (403, b"{}", Step.RETRY, "http_403", None),
+        (500, PAGE, Step.RETRY, "http_500", None),
+        (502, PAGE, Step.RETRY, "http_502", None),
+        (503, b"busy", Step.RETRY, "http_503", None),
+        (429, PAGE, Step.SLOW_DOWN, "http_429", None),
+        (429, b"", Step.SLOW_DOWN, "http_429", None),
+    ],
+)
+def test_the_http_status_decides_where_the_body_is_no_envelope(
+    status: int, body: bytes, step: Step, outcome: str, not_the_api: str | None
+) -> None:
+    decision = decide(status, body)
+    assert (decision.step, decision.outcome, decision.reason) == (step, outcome, outcome)
+    assert (decision.not_the_api, decision.billed, decision.envelope) == (not_the_api, None, None)
+    assert decision.message.startswith(f"HTTP {status}, ")
+    assert decision.body == (body if step is Step.RETRY else None)
+
+
+def test_json_that_is_nested_too_deeply_is_kept_and_not_sent_for_again() -> None:
+    body = b'{"code":0,"data":' + b"[" * (MAX_DEPTH + 1) + b"]" * (MAX_DEPTH + 1) + b"}"
+    decision = decide(200, body)
+    assert (decision.step, decision.outcome, decision.billed) == (Step.GIVE_UP, "too_deep", None)
+    assert (decision.body, decision.envelope) == (body, None)
+
+
+@pytest.mark.parametrize(
+    ("outcome", "step", "billed"),
+    [
+        ("timeout", Step.RETRY, None),
+        ("cut", Step.RETRY, None),
+        ("connection_lost", Step.RETRY, None),
+        ("unreachable", Step.RETRY_UNCOUNTED, False),
+        ("too_large", Step.GIVE_UP, None),
+    ],
+)
+def test_a_missing_response(outcome: str, step: Step, billed: bool | None) -> None:
+    assert decide_without_response(outcome, "why") == Decision(step, outcome, outcome, "why", billed=billed)
+
+
+@given(status=st.integers(100, 599), body=st.binary(max_size=200))
+def test_any_response_leads_to_a_decision(status: int, body: bytes) -> None:
+    decision = decide(status, body)
+    assert (decision.envelope is None) == (decision.code is None)
+    assert (decision.token_action is not None) == (decision.step is Step.CHANGE_TOKEN)
+
+
+@given(code=st.sampled_from(sorted(CODES)), data=st.none() | st.dictionaries(st.text(), st.integers()))
+def test_only_a_success_is_used_and_every_success_is(code: int, data: Any) -> None:
+    assert (decide(200, envelope(code, data)).step is Step.USE) == (code == 0)
