@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
+import fork_server
 import hypothesis
 import pytest
 from pymongo import AsyncMongoClient
@@ -26,6 +28,15 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(PROJECT_VARIABLES):
             del os.environ[name]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _fork_servers() -> Iterator[None]:
+    """Start the commands and sandboxes of all tests with fork servers; these have ended when the session ends."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(subprocess, "Popen", fork_server.Popen)
+        yield
+    fork_server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import fork_server
+
 from xingtu_crawler.sandbox.process import SandboxProcess
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = fork_server.ROOT
 
 QUICK = {"XINGTU_BACKOFF_BASE": "0.02", "XINGTU_BACKOFF_MAX": "0.2"}
 """Settings that make pauses short; what is tested is what comes after them."""

@@ -1,0 +1,253 @@
+"""Starts `python -m scrapy` and sandboxes in milliseconds: a server has imported what they need and forks for each.
+
+A new interpreter spends two seconds on imports, most of what a small crawl costs. What is forked is a process of its
+own as any other: it has a pid, gets signals, the environment, the working directory and the streams that it was
+started with, and ends as the interpreter ends. Only the imports are not its own. `Popen` decides: a command that a
+server cannot start in the same way is started as always. This file is also the server's program.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import pkgutil
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+
+_MODULES = {
+    "scrapy": (
+        *("scrapy.cmdline", "scrapy.commands", "scrapy.dupefilters", "scrapy.pqueues", "scrapy.squeues"),
+        *("scrapy.downloadermiddlewares", "scrapy.extensions", "scrapy.spidermiddlewares"),
+        *("tldextract", "uvloop", "xingtu_crawler"),
+    ),
+    "xingtu_crawler.sandbox": ("xingtu_crawler.sandbox",),
+}
+"""What is run with `python -m`, and the packages that its server imports."""
+_LEFT_OUT = ("xingtu_crawler.settings", "scrapy.extensions.statsmailer")
+"""Settings read the environment when they are imported, so each process imports them; the other one is deprecated."""
+_INTERPRETER = ("COVERAGE_", "LANG", "LC_", "LD_", "PYTHON", "TZ")
+"""Variables with these prefixes have done their work once an interpreter runs: each set of them has its own server."""
+_LENGTH = 4
+_STREAMS = 4
+"""A command comes with its standard streams and the pipe for its pid and its exit code."""
+
+
+class Popen(subprocess.Popen[Any]):
+    """`subprocess.Popen`, which has a fork server start what one can start."""
+
+    _status: _Status | None = None
+
+    def _execute_child(self, args: Sequence[str], executable: object, *more: Any) -> None:
+        (preexec_fn, close_fds, pass_fds, cwd, env, _, _, shell, *pipes, _, gid, gids, uid, umask) = more[:-2]
+        session, group = more[-2:]
+        variables = dict(os.environ if env is None else env)
+        is_special = executable or preexec_fn or pass_fds or shell or not close_fds
+        is_special = is_special or (gid, gids, uid, umask, group) != (None, None, None, -1, -1)
+        if is_special or not _is_forkable(args, variables):
+            super()._execute_child(args, executable, *more)  # type: ignore[misc]
+            return
+        command = {"argv": list(args[3:]), "cwd": str(cwd or Path.cwd()), "env": variables, "session": bool(session)}
+        child_streams = pipes[0], pipes[3], pipes[5]
+        streams = [own if given == -1 else given for own, given in enumerate(child_streams)]
+        self._status = _server(args[2], variables).start(command, streams)
+        self.pid = self._status.pid
+        self._child_created = True
+        self._close_pipe_fds(*pipes)  # type: ignore[attr-defined]
+
+    def _internal_poll(self, *more: Any, **named: Any) -> int | None:
+        if self._status is None:
+            return super()._internal_poll(*more, **named)  # type: ignore[misc, no-any-return]
+        if self.returncode is None:
+            self.returncode = self._status.within(0)
+        return self.returncode
+
+    def _wait(self, timeout: float | None) -> int:
+        if self._status is None:
+            return super()._wait(timeout)  # type: ignore[misc, no-any-return]
+        if self.returncode is None:
+            self.returncode = self._status.within(timeout)
+        if self.returncode is None:
+            assert timeout is not None
+            raise subprocess.TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+
+def _is_forkable(args: Sequence[str], env: Mapping[str, str]) -> bool:
+    paths = {str(ROOT), os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
+    is_module = not isinstance(args, str | bytes | os.PathLike) and args[:2] == [sys.executable, "-m"]
+    return is_module and args[2] in _MODULES and env.get("PYTHONPATH") in paths
+
+
+class _Status:
+    """The end of one forked process, as its server reports it."""
+
+    def __init__(self, pipe: int) -> None:
+        self._pipe = os.fdopen(pipe, "r", encoding="ascii")
+        self._lock = threading.Lock()
+        self._code: int | None = None
+        self.pid = int(self._pipe.readline())
+
+    def within(self, seconds: float | None) -> int | None:
+        """Return the exit code, or None if the process still runs after `seconds`."""
+        with self._lock:
+            if self._code is None and select.select([self._pipe], [], [], seconds)[0]:
+                self._code = int(self._pipe.readline())
+                self._pipe.close()
+            return self._code
+
+
+class _Client:
+    """One running fork server."""
+
+    def __init__(self, module: str, env: Mapping[str, str]) -> None:
+        self._control, theirs = socket.socketpair()
+        self._lock = threading.Lock()
+        with theirs:
+            self._process = _real_popen(
+                [sys.executable, __file__, module, str(theirs.fileno())],
+                env=env,
+                cwd=ROOT,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+            )
+
+    def start(self, command: Mapping[str, Any], streams: Sequence[int]) -> _Status:
+        """Start one process and return when it has a pid."""
+        body = json.dumps(command).encode()
+        pipe, theirs = os.pipe()
+        try:
+            with self._lock:
+                socket.send_fds(self._control, [len(body).to_bytes(_LENGTH)], [*streams, theirs])
+                self._control.sendall(body)
+        finally:
+            os.close(theirs)
+        return _Status(pipe)
+
+    def stop(self) -> None:
+        """End the server; what it has started goes on."""
+        self._control.close()
+        self._process.wait()
+
+
+_real_popen = subprocess.Popen
+_clients: dict[tuple[str, ...], _Client] = {}
+_clients_lock = threading.Lock()
+
+
+def _server(module: str, env: Mapping[str, str]) -> _Client:
+    fixed = sorted(f"{name}={value}" for name, value in env.items() if name.startswith(_INTERPRETER))
+    key = (module, *fixed)
+    with _clients_lock:
+        if key not in _clients:
+            _clients[key] = _Client(module, env)
+        return _clients[key]
+
+
+def stop() -> None:
+    """End every server of this process."""
+    with _clients_lock:
+        while _clients:
+            _clients.popitem()[1].stop()
+
+
+def _serve(control: socket.socket) -> dict[str, Any] | None:
+    """Fork for each command that comes; return the command in the new process, None once the client has left."""
+    woken, wake = socket.socketpair()
+    wake.setblocking(False)
+    signal.set_wakeup_fd(wake.fileno())
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and with them this server
+    running: dict[int, int] = {}
+    while True:
+        if woken in select.select([control, woken], [], [])[0]:
+            woken.recv(1024)
+            for pid, code in _ended(running):
+                _report(running.pop(pid), code, last=True)
+            continue
+        length, fds, _, _ = socket.recv_fds(control, _LENGTH, _STREAMS)
+        if not length:
+            return None
+        command: dict[str, Any] = json.loads(control.recv(int.from_bytes(length), socket.MSG_WAITALL))
+        *streams, status = fds
+        pid = os.fork()
+        if pid == 0:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            for number, fd in enumerate(streams):
+                os.dup2(fd, number)
+            for fd in (*fds, *running.values(), *(each.detach() for each in (control, woken, wake))):
+                os.close(fd)
+            return command
+        running[pid] = status
+        _report(status, pid)
+        for fd in streams:
+            os.close(fd)
+
+
+def _ended(running: Mapping[int, int]) -> list[tuple[int, int]]:
+    found = []
+    for each in running:
+        pid, status = os.waitpid(each, os.WNOHANG)
+        if pid:
+            found.append((pid, os.waitstatus_to_exitcode(status)))
+    return found
+
+
+def _report(pipe: int, number: int, *, last: bool = False) -> None:
+    with contextlib.suppress(BrokenPipeError):  # the test has ended without waiting
+        os.write(pipe, f"{number}\n".encode())
+    if last:
+        os.close(pipe)
+
+
+def _import(module: str) -> None:
+    for name in _MODULES[module]:
+        package = import_module(name)
+        for each in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}."):
+            if each.name not in _LEFT_OUT and not each.name.endswith("__main__"):
+                import_module(each.name)
+    assert "twisted.internet.reactor" not in sys.modules  # installed once per process
+
+
+def _become(command: Mapping[str, Any], module: str) -> None:
+    """Turn this process into the one that `python -m MODULE` would be."""
+    os.environ.clear()
+    os.environ.update(command["env"])
+    time.tzset()
+    os.chdir(command["cwd"])
+    if command["session"]:
+        os.setsid()
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        # New objects, because the old ones remember what kind of file was there.
+        old = getattr(sys, name)
+        binary = open(old.fileno(), f"{mode}b", closefd=False)  # noqa: SIM115
+        is_line = name == "stderr" or binary.isatty()
+        new = io.TextIOWrapper(binary, encoding=old.encoding, errors=old.errors, line_buffering=is_line)
+        setattr(sys, name, new)
+        setattr(sys, f"__{name}__", new)
+    sys.argv = [module, *command["argv"]]
+    sys.path[0] = str(Path.cwd())
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    _import(sys.argv[1])
+    todo = _serve(socket.socket(fileno=int(sys.argv[2])))
+    if todo is not None:
+        _become(todo, sys.argv[1])
