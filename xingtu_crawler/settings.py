@@ -67,98 +67,102 @@ XINGTU_DAILY_CALLS = _environment("XINGTU_DAILY_CALLS", "0")
 # Seconds for which writes wait while MongoDB is away; meanwhile nothing is asked.
 XINGTU_STORAGE_PATIENCE = _environment("XINGTU_STORAGE_PATIENCE", "900")
 
-# --- Components --------------------------------------------------------------------------------------------
+# --- Crawls of the API (spiders/base.py) -------------------------------------------------------------------
 
-DOWNLOAD_HANDLERS = {
-    "http": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
-    "https": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
-    # Nothing else is ever downloaded.
-    "data": None,
-    "file": None,
-    "ftp": None,
-    "s3": None,
+# The spiders of this project add these to their crawls. They stand between Scrapy's defaults and this module, so that
+# a value set here or with -s wins. A spider of your own, `scrapy shell` and `scrapy fetch` run without them.
+API_CRAWL: dict[str, Any] = {
+    "DOWNLOAD_HANDLERS": {
+        "http": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
+        "https": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
+        # Nothing else is ever downloaded.
+        "data": None,
+        "file": None,
+        "ftp": None,
+        "s3": None,
+    },
+    "DOWNLOADER_MIDDLEWARES": {
+        # Behind Scrapy's HTTP cache (900): what is cached costs no call, and what failed is never cached.
+        "xingtu_crawler.middlewares.business_code.BusinessCodeMiddleware": 930,
+        "xingtu_crawler.middlewares.token.TokenMiddleware": 940,
+        "xingtu_crawler.middlewares.budget.BudgetMiddleware": 950,
+        # Decided by business code and with pauses instead: Scrapy's own retry pays again at once.
+        "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
+        # The download handler does what these do; each costs time at every call.
+        "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,
+        "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
+        "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
+        # The stats of this project count calls and answers.
+        "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+        # Web pages only.
+        "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
+        "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
+        "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
+        "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
+        "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
+        "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
+        # The download handler decompresses, so that it can clean the body of an echoed token.
+        "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
+    },
+    "SPIDER_MIDDLEWARES": {
+        # Marks the first requests, for nobody.
+        "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
+        # Every answer has been judged by its body when it comes here.
+        "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
+        # A `Referer` would tell one URL to the next; depth and URL length mean nothing here.
+        "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
+        "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
+        "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
+        "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
+    },
+    "ITEM_PIPELINES": {
+        "xingtu_crawler.pipelines.validation.ValidationPipeline": 300,
+        "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
+    },
+    "EXTENSIONS": {
+        "xingtu_crawler.extensions.api_session.ApiSession": 0,
+        "xingtu_crawler.extensions.run_record.RunRecord": 0,
+        "xingtu_crawler.extensions.progress.Progress": 500,
+        "xingtu_crawler.engine.garbage.SeldomGarbageCollection": 500,
+        "xingtu_crawler.engine.stats.TimesOnly": 0,
+        "scrapy.extensions.corestats.CoreStats": None,
+        # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
+        "scrapy.extensions.logstats.LogStats": None,
+    },
+    "STATS_CLASS": "xingtu_crawler.engine.stats.PlainStats",
+    "DOWNLOADER": "xingtu_crawler.engine.downloader.SlotlessDownloader",
+    "SCHEDULER": "xingtu_crawler.engine.scheduler.DelayScheduler",
+    # First asked, first sent: authors are completed in the order in which they were found.
+    "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
+    # There is one host; the default queue balances hosts.
+    "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue",
+    # No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.
+    "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
+    "LOG_FORMATTER": "xingtu_crawler.engine.log.XingtuLogFormatter",
+    # Scrapy would read and parse the source of the callback at every answer: it forgets bound methods at once.
+    "WARN_ON_GENERATOR_RETURN_VALUE": False,
+    # Scrapy starts this many tasks for the output of each callback; here that is one item and some requests.
+    "CONCURRENT_ITEMS": 1,
+    "DEFAULT_REQUEST_HEADERS": {"Accept": "application/json", "Accept-Encoding": "gzip"},
+    "USER_AGENT": "xingtu-crawler",
+    # The API never redirects; a redirect would carry the token elsewhere.
+    "REDIRECT_ENABLED": False,
+    "RETRY_ENABLED": False,
+    "COOKIES_ENABLED": False,
+    "STATS_DUMP": False,  # the last lines and `runs` say it better
 }
-DOWNLOADER_MIDDLEWARES = {
-    # Behind Scrapy's HTTP cache (900): what is cached costs no call, and what failed is never cached.
-    "xingtu_crawler.middlewares.business_code.BusinessCodeMiddleware": 930,
-    "xingtu_crawler.middlewares.token.TokenMiddleware": 940,
-    "xingtu_crawler.middlewares.budget.BudgetMiddleware": 950,
-    # Decided by business code and with pauses instead: Scrapy's own retry pays again at once.
-    "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-    # The download handler does what these do; each costs time at every call.
-    "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,
-    "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
-    "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
-    # The stats of this project count calls and answers.
-    "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
-    # Web pages only.
-    "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
-    "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
-    "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
-    "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
-    "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
-    "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
-    # The download handler decompresses, so that it can clean the body of an echoed token.
-    "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
-}
-SPIDER_MIDDLEWARES = {
-    # Marks the first requests, for nobody.
-    "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
-    # Every answer has been judged by its body when it comes here.
-    "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
-    # A `Referer` would tell one URL to the next; depth and URL length mean nothing here.
-    "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
-    "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
-    "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
-    "scrapy.spidermiddlewares.metacopy.MetaCopyDetectionMiddleware": None,
-}
-ITEM_PIPELINES = {
-    "xingtu_crawler.pipelines.validation.ValidationPipeline": 300,
-    "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
-}
-EXTENSIONS = {
-    "xingtu_crawler.extensions.api_session.ApiSession": 0,
-    "xingtu_crawler.extensions.run_record.RunRecord": 0,
-    "xingtu_crawler.extensions.progress.Progress": 500,
-    "xingtu_crawler.engine.garbage.SeldomGarbageCollection": 500,
-    "xingtu_crawler.engine.stats.TimesOnly": 0,
-    "scrapy.extensions.corestats.CoreStats": None,
-    # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
-    "scrapy.extensions.logstats.LogStats": None,
-}
-STATS_CLASS = "xingtu_crawler.engine.stats.PlainStats"
-DOWNLOADER = "xingtu_crawler.engine.downloader.SlotlessDownloader"
-SCHEDULER = "xingtu_crawler.engine.scheduler.DelayScheduler"
-# First asked, first sent: authors are completed in the order in which they were found.
-SCHEDULER_MEMORY_QUEUE = "scrapy.squeues.FifoMemoryQueue"
-# There is one host; the default queue balances hosts.
-SCHEDULER_PRIORITY_QUEUE = "scrapy.pqueues.ScrapyPriorityQueue"
-# No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.
-DUPEFILTER_CLASS = "scrapy.dupefilters.BaseDupeFilter"
-LOG_FORMATTER = "xingtu_crawler.engine.log.XingtuLogFormatter"
 
 # --- Downloading -------------------------------------------------------------------------------------------
 
 CONCURRENT_REQUESTS = 64
-# Scrapy would read and parse the source of the callback at every answer: it forgets bound methods at once.
-WARN_ON_GENERATOR_RETURN_VALUE = False
-# Scrapy starts this many tasks for the output of each callback; here that is one item and some requests.
-CONCURRENT_ITEMS = 1
 # The API's own advice: at least 60 s. A call that is given up on may have been billed.
 DOWNLOAD_TIMEOUT = 60
 # Whatever comes must fit into a quarantine document (16 MB); the largest known answer has 70 kB.
 DOWNLOAD_MAXSIZE = 15_000_000
-DEFAULT_REQUEST_HEADERS = {"Accept": "application/json", "Accept-Encoding": "gzip"}
-USER_AGENT = "xingtu-crawler"
-ROBOTSTXT_OBEY = False
 
 # --- Security: what Scrapy leaves open ---------------------------------------------------------------------
 
 DOWNLOAD_VERIFY_CERTIFICATES = True
-# The API never redirects; a redirect would carry the token elsewhere.
-REDIRECT_ENABLED = False
-RETRY_ENABLED = False
-COOKIES_ENABLED = False
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
 # The environment's proxies would see the token of an http:// API. On request: -s HTTPPROXY_ENABLED=1.
@@ -168,7 +172,6 @@ HTTPPROXY_ENABLED = False
 
 LOG_LEVEL = "INFO"
 LOG_VERSIONS: list[str] = []  # in `runs`
-STATS_DUMP = False  # the last lines and `runs` say it better
 
 # --- The event loop ----------------------------------------------------------------------------------------
 

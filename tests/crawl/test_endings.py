@@ -180,7 +180,7 @@ async def test_a_restart_of_the_api_costs_nothing(mongo_uri: str, mongo_db: Data
     await api.up()
     crawler = Crawler(f"http://127.0.0.1:{api.port}", mongo_uri, mongo_db.name, tmp_path)
     (tmp_path / "witness.py").write_text(WITNESS, encoding="utf-8")
-    extensions = json.dumps({**settings.EXTENSIONS, "witness.Witness": 900})
+    extensions = json.dumps({**settings.API_CRAWL["EXTENSIONS"], "witness.Witness": 900})
     process = crawler.start("author_square", settings={"EXTENSIONS": extensions, "XINGTU_MAX_ATTEMPTS": 4})
 
     async def until(holds: Callable[[], bool]) -> None:

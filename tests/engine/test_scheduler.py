@@ -17,9 +17,8 @@ from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.scheduler import DelayScheduler
 
 QUEUES = {
-    "SCHEDULER_MEMORY_QUEUE": settings.SCHEDULER_MEMORY_QUEUE,
-    "SCHEDULER_PRIORITY_QUEUE": settings.SCHEDULER_PRIORITY_QUEUE,
-    "DUPEFILTER_CLASS": settings.DUPEFILTER_CLASS,
+    name: settings.API_CRAWL[name]
+    for name in ("SCHEDULER_MEMORY_QUEUE", "SCHEDULER_PRIORITY_QUEUE", "DUPEFILTER_CLASS")
 }
 
 

@@ -16,6 +16,7 @@ from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
+from scrapy.settings import BaseSettings
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.endpoints import DETAILS, Platform, detail_url
@@ -84,6 +85,12 @@ class XingtuSpider(Spider):
         self.reading = asyncio.Lock()
         """Held while `start` asks MongoDB, which is not to be closed under it."""
         self.parse_arguments(arguments)
+
+    @classmethod
+    def update_settings(cls, settings: BaseSettings) -> None:
+        """Add the project's `API_CRAWL` settings below those of the project and the command line."""
+        super().update_settings(settings)
+        settings.setdict(settings.getdict("API_CRAWL"), priority="addon")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
