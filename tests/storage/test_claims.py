@@ -1,4 +1,4 @@
-"""The claims: what is asked, what is left, and nothing twice."""
+"""Claims: which details are fetched, which are left out, and none twice."""
 
 from __future__ import annotations
 
@@ -47,19 +47,19 @@ async def failed(
     )
 
 
-async def asked(
+async def claimed(
     claims: Claims,
     star_ids: Iterable[str],
     platforms: Iterable[str] = (SHORT,),
     endpoints: Iterable[str] = ALL,
     **options: Any,
 ) -> list[tuple[str, str, str]]:
-    questions = await claims.claim(details_of(star_ids, platforms, endpoints), newer_than=SINCE, **options)
-    return [(each.star_id, each.endpoint, each.platform) for each in questions]
+    found = await claims.claim(details_of(star_ids, platforms, endpoints), newer_than=SINCE, **options)
+    return [(each.star_id, each.endpoint, each.platform) for each in found]
 
 
-async def test_of_new_authors_everything_is_asked_author_by_author(claims: Claims) -> None:
-    found = await asked(claims, ["2", "1"], (LIVE, SHORT))
+async def test_all_details_of_new_authors_are_claimed_author_by_author(claims: Claims) -> None:
+    found = await claimed(claims, ["2", "1"], (LIVE, SHORT))
     assert found == list(
         itertools.chain.from_iterable(
             [(star_id, endpoint, platform) for platform in (LIVE, SHORT) for endpoint in ALL] for star_id in ("2", "1")
@@ -68,16 +68,16 @@ async def test_of_new_authors_everything_is_asked_author_by_author(claims: Claim
     assert claims.open_claims == 2 * 2 * 4
 
 
-async def test_nothing_to_ask_is_nothing(claims: Claims) -> None:
-    assert await asked(claims, []) == []
-    assert await asked(claims, ["1"], endpoints=()) == []
-    assert await asked(claims, ["1"], platforms=()) == []
+async def test_no_details_give_no_claims(claims: Claims) -> None:
+    assert await claimed(claims, []) == []
+    assert await claimed(claims, ["1"], endpoints=()) == []
+    assert await claimed(claims, ["1"], platforms=()) == []
     assert await claims.claim([], newer_than=SINCE) == []
     assert claims.open_claims == 0
 
 
 @pytest.mark.parametrize(
-    ("fetched_at", "is_asked"),
+    ("fetched_at", "is_claimed"),
     [
         (SINCE - timedelta(days=1), True),
         (SINCE - MOMENT, True),
@@ -85,20 +85,20 @@ async def test_nothing_to_ask_is_nothing(claims: Claims) -> None:
         (SINCE + MOMENT, False),
     ],
 )
-async def test_what_was_fetched_since_then_is_fresh(
-    claims: Claims, mongo_db: Database, fetched_at: datetime, is_asked: bool
+async def test_a_detail_is_fresh_from_newer_than_on(
+    claims: Claims, mongo_db: Database, fetched_at: datetime, is_claimed: bool
 ) -> None:
     await stored(mongo_db, "base_info", "1", fetched_at)
-    assert (("1", "base_info", SHORT) in await asked(claims, ["1"])) is is_asked
+    assert (("1", "base_info", SHORT) in await claimed(claims, ["1"])) is is_claimed
 
 
-async def test_every_endpoint_and_platform_is_judged_by_itself(claims: Claims, mongo_db: Database) -> None:
+async def test_each_endpoint_and_platform_is_decided_separately(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE, SHORT)
     await stored(mongo_db, "base_info", "2", SINCE, LIVE)
     await stored(mongo_db, "rec_videos", "1", SINCE, LIVE)
     await stored(mongo_db, "rec_videos", "2", SINCE - MOMENT, LIVE)
-    await stored(mongo_db, "marketing_info", "1", SINCE, SHORT)  # not asked for
-    assert await asked(claims, ["1", "2"], (SHORT, LIVE), ("base_info", "rec_videos")) == [
+    await stored(mongo_db, "marketing_info", "1", SINCE, SHORT)  # not among the endpoints below
+    assert await claimed(claims, ["1", "2"], (SHORT, LIVE), ("base_info", "rec_videos")) == [
         ("1", "rec_videos", SHORT),
         ("1", "base_info", LIVE),
         ("2", "base_info", SHORT),
@@ -107,84 +107,84 @@ async def test_every_endpoint_and_platform_is_judged_by_itself(claims: Claims, m
     ]
 
 
-async def test_what_is_being_asked_is_not_asked_again_until_it_is_released(claims: Claims) -> None:
-    first = await asked(claims, ["1", "2"])
-    assert await asked(claims, ["1", "2"]) == []
+async def test_a_claimed_detail_is_not_claimed_again_until_it_is_released(claims: Claims) -> None:
+    first = await claimed(claims, ["1", "2"])
+    assert await claimed(claims, ["1", "2"]) == []
     claims.release("base_info", "1", SHORT)
-    assert await asked(claims, ["2", "1"]) == [("1", "base_info", SHORT)]
+    assert await claimed(claims, ["2", "1"]) == [("1", "base_info", SHORT)]
     for star_id, endpoint, platform in first:
         claims.release(endpoint, star_id, platform)
     assert claims.open_claims == 0
     claims.release("base_info", "unknown", SHORT)
 
 
-async def test_an_author_who_comes_twice_is_asked_about_once(claims: Claims) -> None:
-    assert len(await asked(claims, ["1", "2", "1"], endpoints=("base_info",))) == 2
+async def test_an_author_listed_twice_is_claimed_once(claims: Claims) -> None:
+    assert len(await claimed(claims, ["1", "2", "1"], endpoints=("base_info",))) == 2
 
 
-async def test_what_is_fresh_is_not_held(claims: Claims, mongo_db: Database) -> None:
+async def test_a_fresh_detail_is_not_claimed(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE)
-    assert await asked(claims, ["1"], endpoints=("base_info",)) == []
+    assert await claimed(claims, ["1"], endpoints=("base_info",)) == []
     assert claims.open_claims == 0
     assert len(await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE + MOMENT)) == 1
 
 
-async def test_what_is_answered_while_the_ledger_is_read_is_not_asked_again(claims: Claims, mongo_db: Database) -> None:
-    """An author who comes twice, the second time just when the answer to the first question is stored."""
+async def test_an_answer_stored_during_a_claim_is_not_fetched_again(claims: Claims, mongo_db: Database) -> None:
+    """An author is listed again at the moment when the answers of the first time are being stored."""
     for round_ in range(60):
         star_id = str(round_)
-        assert len(await asked(claims, [star_id])) == len(ALL)
+        assert len(await claimed(claims, [star_id])) == len(ALL)
 
         async def answer(star_id: str = star_id) -> None:
             for endpoint in ALL:
                 await stored(mongo_db, endpoint, star_id, SINCE)
                 claims.release(endpoint, star_id, SHORT)
 
-        again, _ = await asyncio.gather(asked(claims, [star_id]), answer())
+        again, _ = await asyncio.gather(claimed(claims, [star_id]), answer())
         assert again == []
 
 
-async def test_two_who_ask_at_once_share_the_questions(claims: Claims) -> None:
-    halves = await asyncio.gather(*(asked(claims, ["1", "2", "3"]) for _ in range(10)))
-    everything = [question for half in halves for question in half]
+async def test_concurrent_claims_share_the_details(claims: Claims) -> None:
+    halves = await asyncio.gather(*(claimed(claims, ["1", "2", "3"]) for _ in range(10)))
+    everything = [detail for half in halves for detail in half]
     assert len(everything) == len(set(everything)) == 3 * len(ALL)
 
 
 @pytest.mark.parametrize(
-    ("failure", "is_asked"),
+    ("failure", "is_claimed"),
     [
         ({"terminal": False}, True),
         ({"terminal": False, "failed_at": SINCE + timedelta(days=9)}, True),
         ({"terminal": True}, False),
-        # "There is nothing to be had" does not grow old, a body that could not be read may.
+        # A terminal failure has no maximum age; a quarantined answer has that of an answer.
         ({"terminal": True, "failed_at": SINCE - timedelta(days=900)}, False),
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE + MOMENT}, False),
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE}, False),
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE - MOMENT}, True),
     ],
 )
-async def test_what_has_failed_for_good_is_not_asked_again(
-    claims: Claims, mongo_db: Database, failure: dict[str, Any], is_asked: bool
+async def test_terminal_failures_and_recent_quarantined_answers_are_left_out(
+    claims: Claims, mongo_db: Database, failure: dict[str, Any], is_claimed: bool
 ) -> None:
     await failed(mongo_db, "base_info", "1", **failure)
-    questions = await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE)
-    assert questions == ([DetailKey("base_info", "1", SHORT, had_failed=True)] if is_asked else [])
-    assert claims.open_claims == len(questions)
+    details = await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE)
+    assert details == ([DetailKey("base_info", "1", SHORT, had_failed=True)] if is_claimed else [])
+    assert claims.open_claims == len(details)
 
 
-async def test_what_has_failed_for_good_is_asked_again_on_request(claims: Claims, mongo_db: Database) -> None:
+async def test_terminal_claims_terminal_failures_again(claims: Claims, mongo_db: Database) -> None:
     await failed(mongo_db, "base_info", "1", terminal=True)
-    assert await asked(claims, ["1"], endpoints=("base_info",), terminal=True) == [("1", "base_info", SHORT)]
+    assert await claimed(claims, ["1"], endpoints=("base_info",), terminal=True) == [("1", "base_info", SHORT)]
 
 
-async def test_a_failure_of_one_endpoint_says_nothing_of_the_others(claims: Claims, mongo_db: Database) -> None:
+async def test_a_failure_of_one_endpoint_does_not_affect_the_others(claims: Claims, mongo_db: Database) -> None:
     await failed(mongo_db, "base_info", "1", terminal=True)
-    questions = await claims.claim(details_of(["1"], (SHORT,), ALL), newer_than=SINCE)
-    assert [each.endpoint for each in questions] == [endpoint for endpoint in ALL if endpoint != "base_info"]
-    assert not any(each.had_failed for each in questions)
+    details = await claims.claim(details_of(["1"], (SHORT,), ALL), newer_than=SINCE)
+    assert [each.endpoint for each in details] == [endpoint for endpoint in ALL if endpoint != "base_info"]
+    assert not any(each.had_failed for each in details)
 
 
-async def test_of_what_has_failed_everything_is_asked_that_was_not_answered_since(
+async def test_without_newer_than_what_failed_after_its_last_answer_is_claimed(
     claims: Claims, mongo_db: Database
 ) -> None:
     await stored(mongo_db, "base_info", "1", SINCE + MOMENT)
@@ -193,21 +193,21 @@ async def test_of_what_has_failed_everything_is_asked_that_was_not_answered_sinc
     for star_id in ("1", "2", "3", "4"):
         await failed(mongo_db, "base_info", star_id, terminal=False)
     await failed(mongo_db, "base_info", "5", terminal=True)
-    questions = details_of("123456", (SHORT,), ("base_info",))
+    details = details_of("123456", (SHORT,), ("base_info",))
     preview = Preview(mongo_db, Outages(5))
     wanted = [DetailKey("base_info", star_id, SHORT, had_failed=True) for star_id in ("2", "4")]
-    assert await preview.claim(questions, newer_than=None) == wanted
+    assert await preview.claim(details, newer_than=None) == wanted
     assert await mongo_db.failures.count_documents({}) == 5
-    assert await claims.claim(questions, newer_than=None) == wanted
-    # What was answered since is no failure any more.
+    assert await claims.claim(details, newer_than=None) == wanted
+    # Failures that are older than the answer are removed.
     left = [failure["_id"] async for failure in mongo_db.failures.find(sort=[("_id", 1)])]
     assert left == [f"base_info:{star_id}:{SHORT}" for star_id in ("2", "4", "5")]
-    assert await claims.claim(questions, newer_than=None, terminal=True) == [
+    assert await claims.claim(details, newer_than=None, terminal=True) == [
         DetailKey("base_info", "5", SHORT, had_failed=True)
     ]
 
 
-async def test_a_failure_that_was_answered_since_settles_nothing(claims: Claims, mongo_db: Database) -> None:
+async def test_a_failure_older_than_the_answer_does_not_count(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE - MOMENT)
     await failed(mongo_db, "base_info", "1", terminal=True, failed_at=SINCE - 2 * MOMENT)
     assert await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE) == [
@@ -216,46 +216,59 @@ async def test_a_failure_that_was_answered_since_settles_nothing(claims: Claims,
     assert await mongo_db.failures.count_documents({}) == 0
 
 
-async def test_a_claim_that_comes_to_nothing_holds_nothing(claims: Claims) -> None:
-    task = asyncio.create_task(asked(claims, ["1", "2"]))
+async def test_a_cancelled_claim_claims_nothing(claims: Claims) -> None:
+    task = asyncio.create_task(claimed(claims, ["1", "2"]))
     await asyncio.sleep(0)
     assert claims.open_claims > 0
     task.cancel()
     await asyncio.gather(task, return_exceptions=True)
     assert claims.open_claims == 0
-    assert len(await asked(claims, ["1", "2"])) == 2 * len(ALL)
+    assert len(await claimed(claims, ["1", "2"])) == 2 * len(ALL)
 
 
-async def test_a_whole_batch_of_authors_is_looked_up_at_once(claims: Claims, mongo_db: Database) -> None:
+async def test_a_batch_of_2000_authors_is_claimed(claims: Claims, mongo_db: Database) -> None:
     star_ids = [str(7_000_000_000_000_000_000 + number) for number in range(2000)]
     await mongo_db.author_base_info.insert_many(
         [{"_id": f"{star_id}:{SHORT}", "crawl": {"fetched_at": SINCE}} for star_id in star_ids[::2]]
     )
-    found = await asked(claims, star_ids, endpoints=("base_info",))
+    found = await claimed(claims, star_ids, endpoints=("base_info",))
     assert [star_id for star_id, _, _ in found] == star_ids[1::2]
 
 
-async def test_a_preview_says_what_would_be_asked_and_holds_nothing(mongo_db: Database) -> None:
+async def test_a_preview_returns_what_a_crawl_would_fetch_and_claims_nothing(mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE)
     preview = Preview(mongo_db, Outages(5))
     for _ in range(2):
-        assert await asked(preview, ["1", "2"], endpoints=("base_info",)) == [("2", "base_info", SHORT)]
+        assert await claimed(preview, ["1", "2"], endpoints=("base_info",)) == [("2", "base_info", SHORT)]
         assert preview.open_claims == 0
 
 
 @pytest.mark.parametrize("terminal", [False, True])
-async def test_what_has_failed_in_this_run_is_not_asked_again_by_it(
+async def test_what_failed_in_this_run_is_left_out_and_counted_unless_terminal(
     claims: Claims, mongo_db: Database, terminal: bool
 ) -> None:
     await failed(mongo_db, "base_info", "1", terminal=False, failed_at=SINCE)
-    await failed(mongo_db, "base_info", "2", terminal=True, failed_at=SINCE)
-    await failed(mongo_db, "base_info", "3", terminal=False, failed_at=SINCE - MOMENT)
-    found = await asked(claims, ["1", "2", "3"], endpoints=["base_info"], failed_before=SINCE, terminal=terminal)
-    assert found == [("3", "base_info", SHORT)]
-    assert claims.passed_over == 1  # which somebody has to ask again
+    for star_id in ("2", "3"):
+        await failed(mongo_db, "base_info", star_id, terminal=True, failed_at=SINCE)
+    await failed(mongo_db, "base_info", "4", terminal=False, failed_at=SINCE - MOMENT)
+    found = await claimed(
+        claims, ["1", "2", "3", "4", "5"], endpoints=["base_info"], failed_before=SINCE, terminal=terminal
+    )
+    assert found == [("4", "base_info", SHORT), ("5", "base_info", SHORT)]
+    assert claims.passed_over == 1  # a later crawl fetches "1"; it fetches neither "2" nor "3"
 
 
-async def test_what_is_lacking_is_told_and_not_claimed(claims: Claims, mongo_db: Database) -> None:
+@pytest.mark.parametrize(("terminal", "is_claimed"), [(False, False), (True, True)])
+async def test_without_newer_than_a_quarantined_answer_is_claimed_only_with_terminal(
+    claims: Claims, mongo_db: Database, terminal: bool, is_claimed: bool
+) -> None:
+    await failed(mongo_db, "base_info", "1", terminal=True, reason="quarantined")
+    found = await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=None, terminal=terminal)
+    assert bool(found) is is_claimed
+    assert claims.passed_over == 0
+
+
+async def test_lacks_says_whether_a_detail_is_to_be_fetched_and_claims_none(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE)
     await failed(mongo_db, "base_info", "2", terminal=True)
     assert not await claims.lacks(details_of(["1", "2"], [SHORT], ["base_info"]), newer_than=SINCE)
