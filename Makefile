@@ -16,10 +16,11 @@ SCRAPY = $(VENV)/bin/python -m scrapy
 # The targets use the sandbox and the embedded MongoDB, whatever the shell is set up for.
 unexport JUSTONEAPI_TOKEN JUSTONEAPI_TOKEN_FILE JUSTONEAPI_ENV JUSTONEAPI_BASE_URL MONGO_URI MONGO_DATABASE
 
-.PHONY: help demo test lint bench bench-tutorial bench-pace bench-promises clean
+.PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-promises clean
 
 help:
 	@echo "make demo            crawl 200 synthetic authors into an embedded MongoDB and show one of them"
+	@echo "make docs            print the reference pages of docs/ from the code"
 	@echo "make test            run the tests"
 	@echo "make lint            check style and types"
 	@echo "make bench           compare speed, memory and waste with three other crawlers (ARGS=--quick: a smaller run)"
@@ -36,6 +37,10 @@ demo: $(VENV)/.runtime
 	@echo
 	@echo "One of the authors (. .venv/bin/activate; JUSTONEAPI_ENV=sandbox scrapy find authors shows them whole):"
 	@$(SCRAPY) find authors --limit 1 --fields $(DEMO_FIELDS) | $(VENV)/bin/python -m json.tool --no-ensure-ascii
+
+docs: $(VENV)/.runtime
+	$(VENV)/bin/python -m xingtu_crawler.reference docs
+	$(SCRAPY) codebook docs/codebook
 
 test: $(VENV)/.dev
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(TESTED:%=--cov=xingtu_crawler.%) \

@@ -16,7 +16,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from itertools import islice
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl
 
@@ -33,6 +32,7 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Platform
 from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, TooDeepError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import validate_detail, validate_page
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.store import Store
 
@@ -132,7 +132,8 @@ class Taker:
 @asynccontextmanager
 async def open_store(uri: str, database: str) -> AsyncIterator[Store]:
     """Open a dataset with a sweep for the pages."""
-    store = await Store.open(uri=uri, database=database, data_dir=Path(), min_free_bytes=0, patience=30)
+    settings = {"MONGO_URI": uri, "MONGO_DATABASE": database, "XINGTU_STORAGE_PATIENCE": 30}
+    store = await Store.open(Options.read(settings))
     try:
         begun = datetime.now(UTC)
         await store.sweeps.start(SWEEP, query_key="malformed", filters={}, run_id="malformed", started_at=begun)

@@ -6,22 +6,18 @@ import re
 
 import pytest
 from harness import ROOT
-from sources import calls, close_reasons, outcomes, stats, texts
+from sources import close_reasons, outcomes, stats
 
-from xingtu_crawler import settings
+from xingtu_crawler import options, reference, settings
 from xingtu_crawler.arguments.spiders import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.outcome import DONE, NEXT_STEP
 from xingtu_crawler.storage import collections
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
-SETTINGS_PAGE = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
 PAGES = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]]
 SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py")]
 REQUIREMENTS = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
 STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
-
-SCRAPYS = {"CONCURRENT_REQUESTS", "DOWNLOAD_TIMEOUT", "DOWNLOAD_MAXSIZE", "HTTPPROXY_ENABLED", "JOBDIR"}
-"""The settings of Scrapy's that a user may want to set; settings.py says of the others why they stay as they are."""
 
 
 def _table(arguments: tuple[Argument, ...]) -> str:
@@ -34,18 +30,14 @@ def test_the_readme_has_every_spider_argument() -> None:
     assert _table(AUTHORS_ARGUMENTS) in README
 
 
-def test_the_settings_page_has_every_setting_and_no_other() -> None:
+def test_every_setting_of_the_project_is_an_option() -> None:
     own = {name for name in vars(settings) if re.match(r"(JUSTONEAPI|MONGO|XINGTU)_", name)}
-    # What is read from the environment, and nothing else, is said to be.
-    read = set().union(*(texts(arguments[0]) for arguments in calls({"_environment", "get"}, "settings.py")))
-    page, _, scrapys = SETTINGS_PAGE.partition("## Scrapy's own")
-    assert set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE)) == own == read
-    assert set(re.findall(r"^\| `([A-Z_]+)` \|", scrapys, re.MULTILINE)) == SCRAPYS
+    assert own == set(options.defaults(options.API, options.RETRYING, options.STORAGE))
 
 
-def test_the_defaults_on_the_settings_page_are_the_defaults() -> None:
-    for name, default in re.findall(r"^\| `([A-Z_]+)` \| `([^`]*)` \|", SETTINGS_PAGE, re.MULTILINE):
-        assert str(getattr(settings, name)) == default, name
+@pytest.mark.parametrize("name", reference.pages())
+def test_a_reference_page_is_what_the_code_prints(name: str) -> None:
+    assert (ROOT / "docs" / name).read_text(encoding="utf-8") == reference.pages()[name], "run make docs"
 
 
 def test_every_close_reason_of_the_code_has_its_words() -> None:

@@ -1,96 +1,400 @@
-"""Can the settings mean anything? Asked before a crawl starts: every number is read once, a wrong one is named.
+"""Every setting that the project reads: its name, form, default and meaning, typed and checked once.
 
-Knows the names and bounds of settings; nothing of what they do, and nothing of Scrapy.
+`Options.read` is the only place that converts a setting. It imports nothing of Scrapy, and does not read the
+environment: `settings.py` does. `reference.py` prints docs/settings.md.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
 
-from xingtu_crawler.exceptions import SandboxError, UserError
-from xingtu_crawler.sandbox import options
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
+from xingtu_crawler.api import credentials, environments
+from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.exceptions import SandboxError, TokenError, UserError
+from xingtu_crawler.mongo.client import server_of
+from xingtu_crawler.sandbox import options as sandbox
 
-@dataclass(frozen=True, slots=True)
-class Number:
-    """How a numeric setting is written: its least value, whether that one is allowed, and whether it is whole."""
-
-    least: int
-    unit: str = ""
-    whole: bool = False
-    above: bool = False
-
-    def allows(self, value: object) -> bool:
-        """Tell whether a value, as typed or as a number, is one of these."""
-        try:
-            number = (int if self.whole else float)(str(value))
-        except ValueError:
-            return False
-        return math.isfinite(number) and number >= self.least and not (self.above and number == self.least)
-
-    def __str__(self) -> str:
-        kind = "a whole number" if self.whole else "a number"
-        bound = f"above {self.least}" if self.above else f"from {self.least} up"
-        return f"{kind} of {self.unit} {bound}" if self.unit else f"{kind} {bound}"
+REFUSED = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED")
+"""Scrapy's settings of download slots. This project's downloader has no slots, so they would do nothing."""
+_OFF = {"0", "0.0", "False", "false", "{}"}
+_SWITCH = {"0": False, "false": False, "False": False, "1": True, "true": True, "True": True}
 
 
-NUMBERS: dict[str, Number] = {
-    "XINGTU_MAX_RATE": Number(0, "calls per second"),
-    "XINGTU_MAX_ATTEMPTS": Number(1, whole=True),
-    "XINGTU_BACKOFF_BASE": Number(0, "seconds"),
-    "XINGTU_BACKOFF_MAX": Number(0, "seconds"),
-    "XINGTU_EMBEDDED_MIN_FREE": Number(0, "bytes", whole=True),
-    "XINGTU_STORAGE_PATIENCE": Number(0, "seconds"),
-    "XINGTU_DAILY_CALLS": Number(0, whole=True),
-    # Scrapy's own, where a wrong one would be a traceback or a crawl that never ends.
-    "CONCURRENT_REQUESTS": Number(1, whole=True),
-    "CONCURRENT_ITEMS": Number(1, whole=True),
-    "DOWNLOAD_TIMEOUT": Number(0, "seconds", above=True),
-    "DOWNLOAD_MAXSIZE": Number(0, "bytes", whole=True),
-}
-"""Every numeric setting of the project."""
-
-SWITCHES = ("XINGTU_HISTORY", "HTTPPROXY_ENABLED")
-"""Settings that are on or off."""
-_POSITIONS = {"0", "1", "true", "false", "True", "False"}
-
-SLOTS = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED")
-"""Scrapy's settings of slots, which this downloader does not have."""
+def _data_dir(value: object) -> object:
+    return value or ".data"
 
 
-def check_settings(settings: Mapping[str, Any]) -> None:
-    """Raise `UserError`, naming the setting, for the first one that cannot mean anything."""
-    for name, number in NUMBERS.items():
-        if not number.allows(settings[name]):
-            raise UserError(f"{name} is {str(settings[name])!r}: it is {number}.")
-    for name in SWITCHES:
-        if str(settings[name]) not in _POSITIONS:
-            raise UserError(f"{name} is {str(settings[name])!r}: it is 0 or 1.")
-    for name in SLOTS:
-        if settings[name] and str(settings[name]) not in {"0", "0.0", "False", "false", "{}"}:
-            raise UserError(
-                f"{name} has no meaning here, the pace is found out: leave it out, or cap it with XINGTU_MAX_RATE."
-            )
-    sandbox_arguments(settings["XINGTU_SANDBOX"])
+def _whole(value: object) -> object:
+    return int(value) if isinstance(value, str) else value
 
 
-def check_log_level(level: object) -> None:
-    """Raise `UserError` where Scrapy could not set the log up."""
-    names = ("CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG")
-    if not (isinstance(level, int) or level in names):
-        raise UserError(f"LOG_LEVEL is {str(level)!r}: it is one of {', '.join(names)}.")
+def _finite(value: object) -> object:
+    number = float(value) if isinstance(value, str) else value
+    if isinstance(number, float) and not math.isfinite(number):
+        raise ValueError("not a finite number")
+    return number
 
 
-def sandbox_arguments(typed: str | None) -> list[str]:
-    """Return `XINGTU_SANDBOX` as a list of words; raise `SandboxError` where the sandbox would not start with them."""
+def _switch(value: object) -> bool:
+    if (position := _SWITCH.get(str(value))) is None:
+        raise ValueError("not a switch")
+    return position
+
+
+def _level(value: object) -> object:
+    """Return the number of a log level. Scrapy accepts names and integers, but no digits in a string."""
+    if value in {"CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"}:
+        return logging.getLevelNamesMapping()[str(value)]
+    if not isinstance(value, int):
+        raise ValueError("not a log level")
+    return value
+
+
+def _words(value: object) -> object:
+    """Split the sandbox's options as a shell does; raise `SandboxError` if the sandbox would not start with them."""
+    if not isinstance(value, str):
+        return value
     try:
-        words = shlex.split(typed or "")
-        options.parse(words)
+        words = shlex.split(value)
+        sandbox.parse(words)
     except (SandboxError, ValueError) as error:
         reason = str(error) if isinstance(error, SandboxError) else f"{error}: close the quotation mark."
         raise SandboxError(f"XINGTU_SANDBOX: {reason}") from None
-    return words
+    return tuple(words)
+
+
+def _none_if_empty(value: object) -> object:
+    return None if value == "" else value
+
+
+Whole = Annotated[int, BeforeValidator(_whole)]
+Number = Annotated[float, BeforeValidator(_finite)]
+Switch = Annotated[bool, BeforeValidator(_switch)]
+Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
+File = Annotated[Path | None, BeforeValidator(_none_if_empty)]
+
+
+def _setting(part: str, name: str, default: object, meaning: str, *, form: str = "", **constraints: Any) -> Any:
+    """Return the field of one setting.
+
+    Args:
+        part: the section of docs/settings.md that lists it.
+        name: the setting, and the environment variable.
+        default: as a user would type it; None if the setting is not set.
+        meaning: one or two sentences for docs/settings.md.
+        form: what a value looks like, to go on "it must be".
+        constraints: further arguments of `pydantic.Field`.
+    """
+    extra: dict[str, Any] = {"part": part, "form": form}
+    return Field(default, alias=name, description=meaning, json_schema_extra=extra, **constraints)
+
+
+API, RETRYING, STORAGE, SCRAPY = "The API", "Retrying", "Storage", "Scrapy's own"
+_ONE_OR_MORE = "a whole number, 1 or more"
+_CALLS = "a whole number of calls, 0 or more"
+_SECONDS = "a number of seconds, 0 or more"
+_BYTES = "a whole number of bytes, 0 or more"
+_ZERO_OR_ONE = "0 or 1"
+
+
+class Options(BaseModel):
+    """The settings of a process, typed. The order of the fields is that of the checks and of docs/settings.md."""
+
+    model_config = ConfigDict(frozen=True, validate_default=True, hide_input_in_errors=True)
+
+    token: SecretStr | None = _setting(
+        API,
+        "JUSTONEAPI_TOKEN",
+        None,
+        "One token, or several separated by commas. `ACCOUNT:TOKEN` names the account of a token: tokens of one "
+        "account share its balance, and when it is empty none of them is used any more "
+        "(`acct1:TOKEN,acct1:TOKEN,acct2:TOKEN`). The cost of a run is counted by account; tokens without an account "
+        "name count once if their balances are equal before and after the run. Environment only: settings are "
+        "printed and listed.",
+        form="tokens, separated by commas",
+    )
+    token_file: File = _setting(
+        API,
+        "JUSTONEAPI_TOKEN_FILE",
+        None,
+        "A file that holds the tokens, on one or several lines; `#` begins a comment.",
+        form="a file",
+    )
+    environment: Literal["prod-global", "prod-cn", "sandbox"] = _setting(
+        API,
+        "JUSTONEAPI_ENV",
+        "prod-global",
+        "`prod-global` (https://api.justoneapi.com), `prod-cn` (http://47.117.133.51:30015: plain HTTP, the token "
+        "crosses the network readable) or `sandbox`.",
+        form="one of prod-global, prod-cn, sandbox",
+    )
+    given_base_url: Text = _setting(
+        API, "JUSTONEAPI_BASE_URL", None, "An address that replaces the environment's.", form="an address", repr=False
+    )
+    sandbox_arguments: Annotated[tuple[str, ...], BeforeValidator(_words)] = _setting(
+        API,
+        "XINGTU_SANDBOX",
+        "",
+        "Options of the sandbox that a crawl starts for itself, see [sandbox.md](sandbox.md).",
+        form="the sandbox's options",
+    )
+    max_rate: Number = _setting(
+        API,
+        "XINGTU_MAX_RATE",
+        "0",
+        "Maximum number of calls per second and token. 0: the crawl finds the API's limit.",
+        form="a number of calls per second, 0 or more",
+        ge=0,
+    )
+
+    max_attempts: Whole = _setting(
+        RETRYING,
+        "XINGTU_MAX_ATTEMPTS",
+        "8",
+        "Maximum number of attempts of a request; then it is recorded in `failures`. Code 302, refused tokens and "
+        "refused connections do not count as attempts. With 15 % of the responses failing, 1 request in 4 million "
+        "fails 8 times.",
+        form=_ONE_OR_MORE,
+        ge=1,
+    )
+    backoff_base: Number = _setting(
+        RETRYING,
+        "XINGTU_BACKOFF_BASE",
+        "1",
+        "Seconds before the second attempt; doubled for each further one, with jitter.",
+        form=_SECONDS,
+        ge=0,
+    )
+    backoff_max: Number = _setting(
+        RETRYING,
+        "XINGTU_BACKOFF_MAX",
+        "60",
+        "Maximum number of seconds between two attempts.",
+        form=_SECONDS,
+        ge=0,
+    )
+
+    mongo_uri: Text = _setting(
+        STORAGE,
+        "MONGO_URI",
+        None,
+        "A MongoDB connection string (server 5.0 or newer). Not set: an embedded MongoDB under `XINGTU_DATA_DIR`.",
+        form="a MongoDB connection string",
+        repr=False,
+    )
+    given_database: Text = _setting(
+        STORAGE,
+        "MONGO_DATABASE",
+        None,
+        "The database. Not set: `xingtu`, or `xingtu_sandbox` in the sandbox, so that synthetic data never lies "
+        "beside real data.",
+        form="the name of a database",
+    )
+    data_dir: Annotated[Path, BeforeValidator(_data_dir)] = _setting(
+        STORAGE,
+        "XINGTU_DATA_DIR",
+        ".data",
+        "The folder of the embedded MongoDB (`mongo`) and of the spill files (`spill/<database>@<server>`), relative "
+        "to the working directory.",
+        form="a folder",
+    )
+    embedded_min_free: Whole = _setting(
+        STORAGE,
+        "XINGTU_EMBEDDED_MIN_FREE",
+        "500000000",
+        "Bytes that must be free on the disk before the embedded MongoDB starts.",
+        form=_BYTES,
+        ge=0,
+    )
+    storage_patience: Number = _setting(
+        STORAGE,
+        "XINGTU_STORAGE_PATIENCE",
+        "900",
+        "Seconds for which the crawl pauses while MongoDB is away. After that it writes what it holds to a spill file "
+        "and closes with `storage_unavailable`.",
+        form=_SECONDS,
+        ge=0,
+    )
+    keeps_history: Switch = _setting(
+        STORAGE, "XINGTU_HISTORY", "1", "0: do not keep history (`history`).", form=_ZERO_OR_ONE
+    )
+    daily_calls: Whole = _setting(
+        STORAGE,
+        "XINGTU_DAILY_CALLS",
+        "0",
+        "Maximum number of calls per day (Asia/Shanghai) of all crawls into the database together; 0: no limit. Calls "
+        "of the day that were made without the limit count too.",
+        form=_CALLS,
+        ge=0,
+    )
+
+    concurrent_requests: Whole = _setting(
+        SCRAPY,
+        "CONCURRENT_REQUESTS",
+        64,
+        "Maximum number of calls in flight. Scrapy's other limits do not work here: `DOWNLOAD_DELAY`, "
+        "`DOWNLOAD_SLOTS` and `AUTOTHROTTLE_ENABLED` are refused, `CONCURRENT_REQUESTS_PER_DOMAIN` is not read.",
+        form=_ONE_OR_MORE,
+        ge=1,
+    )
+    concurrent_items: Whole = _setting(
+        SCRAPY,
+        "CONCURRENT_ITEMS",
+        1,
+        "Number of tasks that Scrapy starts for the output of each callback. A callback yields one item here, so more "
+        "tasks only cost time.",
+        form=_ONE_OR_MORE,
+        ge=1,
+    )
+    download_timeout: Number = _setting(
+        SCRAPY,
+        "DOWNLOAD_TIMEOUT",
+        60,
+        "Seconds after which a call is given up; the provider advises at least 60. It may have been billed.",
+        form="a number of seconds above 0",
+        gt=0,
+    )
+    download_maxsize: Whole = _setting(
+        SCRAPY,
+        "DOWNLOAD_MAXSIZE",
+        15_000_000,
+        "Maximum number of bytes of a response: it must fit into a quarantine document of 16 MB. A longer one is "
+        "recorded in `failures` as `too_large` and not fetched again.",
+        form=_BYTES,
+        ge=0,
+    )
+    uses_proxy: Switch = _setting(
+        SCRAPY,
+        "HTTPPROXY_ENABLED",
+        False,
+        "1: use the proxy that `http_proxy` or `https_proxy` names. It sees the token if the API is plain HTTP.",
+        form=_ZERO_OR_ONE,
+    )
+    verifies_certificates: Switch = _setting(
+        SCRAPY,
+        "DOWNLOAD_VERIFY_CERTIFICATES",
+        True,
+        "0: accept any TLS certificate. Whoever answers then sees the token: for tests only.",
+        form=_ZERO_OR_ONE,
+    )
+    request_headers: dict[str, str | None] = _setting(
+        SCRAPY,
+        "DEFAULT_REQUEST_HEADERS",
+        {"Accept": "application/json", "Accept-Encoding": "gzip"},
+        "The headers of every call.",
+        form="a dictionary of headers",
+    )
+    user_agent: str = _setting(SCRAPY, "USER_AGENT", "xingtu-crawler", "The `User-Agent` of every call.", form="text")
+    log_level: Annotated[int, BeforeValidator(_level)] = _setting(
+        SCRAPY,
+        "LOG_LEVEL",
+        "INFO",
+        "The lowest level that is logged.",
+        form="one of CRITICAL, ERROR, WARNING, INFO, DEBUG",
+    )
+    log_enabled: Switch = _setting(SCRAPY, "LOG_ENABLED", True, "0: no log.", form=_ZERO_OR_ONE)
+    log_file: File = _setting(SCRAPY, "LOG_FILE", None, "The file of the log. Not set: standard error.", form="a file")
+
+    @classmethod
+    def read(cls, settings: Mapping[str, Any]) -> Self:
+        """Return the options that `settings` (Scrapy's, or a dictionary) hold.
+
+        Raises `UserError`, in one line that names the setting, for the first one with a value that it cannot have.
+        """
+        if isinstance(settings.get("JUSTONEAPI_TOKEN"), str):
+            # Scrapy prints settings, scrapyd lists them, `ps` shows them.
+            raise TokenError(
+                "JUSTONEAPI_TOKEN was given as a setting, which logs and process lists show: set it in the "
+                "environment, or name a file in JUSTONEAPI_TOKEN_FILE."
+            )
+        for name in REFUSED:
+            if settings.get(name) and str(settings[name]) not in _OFF:
+                raise UserError(
+                    f"{name} does not work here, as the crawl finds its own pace: remove it, or limit the pace with "
+                    "XINGTU_MAX_RATE."
+                )
+        names = [field.alias for field in cls.model_fields.values() if field.alias]
+        given = {name: value for name in names if (value := settings.get(name)) is not None}
+        try:
+            return cls.model_validate(given)
+        except ValidationError as error:
+            name = str(error.errors(include_url=False, include_context=False, include_input=False)[0]["loc"][0])
+            raise UserError(_wrong(cls, name, given.get(name))) from None
+
+    @model_validator(mode="after")
+    def _check_base_url(self) -> Self:
+        _ = self.base_url
+        return self
+
+    @property
+    def is_sandbox(self) -> bool:
+        """Whether the API is a sandbox, whose data is synthetic."""
+        return self.environment == environments.SANDBOX
+
+    @property
+    def base_url(self) -> str | None:
+        """The base URL of the API without a trailing slash; None if the crawl starts a sandbox for itself."""
+        return environments.base_url(self.environment, self.given_base_url)
+
+    @property
+    def database_name(self) -> str:
+        """The database to read and write."""
+        return self.given_database or ("xingtu_sandbox" if self.is_sandbox else "xingtu")
+
+    @property
+    def embedded_folder(self) -> Path:
+        """The folder of the embedded MongoDB."""
+        return self.data_dir / "mongo"
+
+    @property
+    def spill_directory(self) -> Path:
+        """The folder of the database's spill files; a database of the same name on another server has another."""
+        return self.data_dir / "spill" / f"{self.database_name}@{server_of(self.mongo_uri)}"
+
+    @property
+    def logs_to_terminal(self) -> bool:
+        """Whether the log goes to standard error."""
+        return self.log_enabled and self.log_file is None
+
+    def token_pool(self) -> TokenPool:
+        """Return a new pool of the tokens; raise `TokenError` if there is none, or one that cannot be right."""
+        return credentials.read_pool(
+            self.token, self.token_file, is_sandbox=self.is_sandbox, max_rate=self.max_rate or None
+        )
+
+
+def _wrong(options: type[Options], name: str, value: object) -> str:
+    field = next(each for each in options.model_fields.values() if each.alias == name)
+    what = f"{name} is {str(value)!r}" if field.repr else f"{name} is wrong"
+    return f"{what}: it must be {form(field)}."
+
+
+def form(field: FieldInfo) -> str:
+    """Return what a value of the setting looks like."""
+    return str(_extra(field)["form"])
+
+
+def _extra(field: FieldInfo) -> dict[str, Any]:
+    assert isinstance(field.json_schema_extra, dict)
+    return field.json_schema_extra
+
+
+def fields(part: str) -> Iterator[tuple[str, FieldInfo]]:
+    """Yield the settings of a part by name."""
+    for field in Options.model_fields.values():
+        if _extra(field)["part"] == part:
+            assert field.alias is not None
+            yield field.alias, field
+
+
+def defaults(*parts: str) -> dict[str, Any]:
+    """Return the default of each setting of the given parts, as a user would type it, by name."""
+    return {name: field.default for part in parts for name, field in fields(part)}

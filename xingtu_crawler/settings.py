@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import os
-from typing import Any
 
 from pydantic import SecretStr
 
 from xingtu_crawler.engine.log import protect
-
-
-def _environment(name: str, default: Any = None) -> Any:
-    """Return an environment variable; one that is set but empty counts as not set."""
-    return os.environ.get(name) or default
-
+from xingtu_crawler.options import API, RETRYING, STORAGE, defaults
 
 # --- The project -------------------------------------------------------------------------------------------
 
@@ -22,50 +16,18 @@ SPIDER_MODULES = ["xingtu_crawler.spiders"]
 NEWSPIDER_MODULE = "xingtu_crawler.spiders"
 COMMANDS_MODULE = "xingtu_crawler.commands"
 
-# --- The API (extensions/api_session.py) -------------------------------------------------------------------
+# --- This project's own (options.py has their meanings and defaults) ----------------------------------------
 
-# Wrapped, so that neither `scrapy settings` nor a log of the settings shows it. Empty is not the same as
-# missing: somebody meant to set it.
+for _name, _default in defaults(API, RETRYING, STORAGE).items():
+    globals()[_name] = os.environ.get(_name) or _default  # a variable that is empty counts as not set
+
+# The token is wrapped, so that neither `scrapy settings` nor a log of the settings shows it. An empty one stays, as the
+# user meant to set it.
 _token = os.environ.get("JUSTONEAPI_TOKEN")
 JUSTONEAPI_TOKEN = None if _token is None else SecretStr(_token)
 # The second line of defence stands before anything can log.
 protect([_token] if _token else [])
-del _token
-
-# A file with the token, or several: for scrapyd and containers.
-JUSTONEAPI_TOKEN_FILE = _environment("JUSTONEAPI_TOKEN_FILE")
-# prod-global, prod-cn (plain HTTP!) or sandbox.
-JUSTONEAPI_ENV = _environment("JUSTONEAPI_ENV", "prod-global")
-# Overrides the address of the environment.
-JUSTONEAPI_BASE_URL = _environment("JUSTONEAPI_BASE_URL")
-# Options of the sandbox that a crawl in the environment `sandbox` starts for itself.
-XINGTU_SANDBOX = _environment("XINGTU_SANDBOX", "")
-# The most calls per second and token; 0: what the API bears is found out (api/pace.py).
-XINGTU_MAX_RATE = _environment("XINGTU_MAX_RATE", "0")
-
-# --- Retrying (middlewares/business_code.py) ---------------------------------------------------------------
-
-# With 15 % of the answers failing, 1 of 4 million questions stays unanswered after 8 attempts.
-XINGTU_MAX_ATTEMPTS = _environment("XINGTU_MAX_ATTEMPTS", "8")
-# Seconds before the second attempt; doubled for each further one, up to the maximum.
-XINGTU_BACKOFF_BASE = _environment("XINGTU_BACKOFF_BASE", "1")
-XINGTU_BACKOFF_MAX = _environment("XINGTU_BACKOFF_MAX", "60")
-
-# --- Storage (extensions/run_record.py) --------------------------------------------------------------------
-
-# Unset: the embedded MongoDB under XINGTU_DATA_DIR.
-MONGO_URI = _environment("MONGO_URI")
-# Unset: `xingtu`, in the sandbox `xingtu_sandbox`. Synthetic rows never land beside real ones.
-MONGO_DATABASE = _environment("MONGO_DATABASE")
-XINGTU_DATA_DIR = _environment("XINGTU_DATA_DIR", ".data")
-# Bytes that must be free before the embedded MongoDB starts.
-XINGTU_EMBEDDED_MIN_FREE = _environment("XINGTU_EMBEDDED_MIN_FREE", "500000000")
-# 0: no spells are kept in `history`.
-XINGTU_HISTORY = _environment("XINGTU_HISTORY", "1")
-# The most calls a day (Asia/Shanghai) of all crawls into the database together; 0: no cap.
-XINGTU_DAILY_CALLS = _environment("XINGTU_DAILY_CALLS", "0")
-# Seconds for which writes wait while MongoDB is away; meanwhile nothing is asked.
-XINGTU_STORAGE_PATIENCE = _environment("XINGTU_STORAGE_PATIENCE", "900")
+del _name, _default, _token
 
 # --- Crawls of the API (spiders/base.py) -------------------------------------------------------------------
 

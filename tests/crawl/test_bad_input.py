@@ -143,7 +143,7 @@ SETTINGS = [
     Case(
         "short_token",
         SQUARE,
-        "JUSTONEAPI_TOKEN holds a token of fewer than 8 characters: copy it again, whole.",
+        "JUSTONEAPI_TOKEN holds a token of fewer than 8 characters: copy the whole token again.",
         {**PRODUCTION, "JUSTONEAPI_TOKEN": "a-whole-token,cut"},
     ),
     Case(
@@ -185,7 +185,7 @@ SETTINGS = [
     Case(
         "environment",
         SQUARE,
-        "JUSTONEAPI_ENV is 'prod': it is one of prod-global, prod-cn, sandbox.",
+        "JUSTONEAPI_ENV is 'prod': it must be one of prod-global, prod-cn, sandbox.",
         {"JUSTONEAPI_ENV": "prod"},
     ),
     Case(
@@ -210,13 +210,13 @@ SETTINGS = [
     Case(
         "number",
         SQUARE,
-        "XINGTU_MAX_ATTEMPTS is 'abc': it is a whole number from 1 up.",
+        "XINGTU_MAX_ATTEMPTS is 'abc': it must be a whole number, 1 or more.",
         {"XINGTU_MAX_ATTEMPTS": "abc"},
     ),
     Case(
         "negative_number",
         (*SQUARE, "-s", "XINGTU_MAX_RATE=-1"),
-        "XINGTU_MAX_RATE is '-1': it is a number of calls per second from 0 up.",
+        "XINGTU_MAX_RATE is '-1': it must be a number of calls per second, 0 or more.",
     ),
     Case(
         "sandbox_option",
@@ -405,7 +405,7 @@ def test_one_line_says_what_is_wrong(case: Case, bench: Bench) -> None:
         (("crawl", "author_square", "-a", "keyword"), "Invalid -a value, use -a NAME=VALUE"),
         (
             ("crawl", "author_square", "-L", "loud"),
-            "LOG_LEVEL is 'loud': it is one of CRITICAL, ERROR, WARNING, INFO, DEBUG.",
+            "LOG_LEVEL is 'loud': it must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG.",
         ),
     ],
 )

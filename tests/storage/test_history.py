@@ -9,7 +9,6 @@ import random
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,6 +22,7 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
 from xingtu_crawler.items.content_hash import VOLATILE
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.store import Store
 
@@ -66,10 +66,14 @@ def _detail(endpoint: str, star_id: str, minutes: int, data: dict[str, Any]) -> 
     )
 
 
+def options(uri: str, database: str) -> Options:
+    return Options.read({"MONGO_URI": uri, "MONGO_DATABASE": database, "XINGTU_STORAGE_PATIENCE": 5})
+
+
 @asynccontextmanager
 async def recording(uri: str, database: str, *, history: bool = True) -> AsyncIterator[tuple[Store, Record]]:
     """Open a store of its own and yield it with what records answers."""
-    store = await Store.open(uri=uri, database=database, data_dir=Path(), min_free_bytes=0, patience=5, history=history)
+    store = await Store.open(options(uri, database), history=history)
     try:
         yield store, _record(store)
     finally:
@@ -353,7 +357,7 @@ async def _record_until_crash(
 ) -> bool:
     """Record until the command of this number; True where it came to that."""
     others = asyncio.all_tasks()
-    store = await Store.open(uri=uri, database=database, data_dir=Path(), min_free_bytes=0, patience=5)
+    store = await Store.open(options(uri, database))
     await store.runs.start(RUN, {}, started_at=at(9))
     left = number
 

@@ -17,6 +17,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.items.base_info import BaseInfo
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import examine_spilled, load_spilled, replay_quarantine
 from xingtu_crawler.storage.spill import Answer, Spill, build_answer, spilled
@@ -49,11 +50,10 @@ def search_page(**data: Any) -> Answer:
 
 
 @pytest.fixture
-async def store(mongo_uri: str, mongo_db: Database, tmp_path: Path) -> AsyncIterator[Store]:
+async def store(mongo_uri: str, mongo_db: Database) -> AsyncIterator[Store]:
     """An open store; its history is completed at the end."""
-    opened = await Store.open(
-        uri=mongo_uri, database=mongo_db.name, data_dir=tmp_path, min_free_bytes=0, patience=5, history=True
-    )
+    settings = {"MONGO_URI": mongo_uri, "MONGO_DATABASE": mongo_db.name, "XINGTU_STORAGE_PATIENCE": 5}
+    opened = await Store.open(Options.read(settings))
     yield opened
     await opened.close()
 

@@ -13,11 +13,11 @@ from pathlib import Path
 import pytest
 
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer, Stop
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.spill import (
     Answer,
     Spill,
     build_answer,
-    directory_for,
     load,
     run_id_of,
     spilled,
@@ -27,6 +27,10 @@ from xingtu_crawler.storage.spill import (
 
 AT = datetime(2026, 3, 8, 9, 30, 0, 123000, tzinfo=UTC)
 BODY = json.dumps({"code": "0", "data": {"id": "1", "name": "小\ud800"}}).encode()
+
+
+def directory_for(data_dir: Path, **settings: str | None) -> Path:
+    return Options.read({"XINGTU_DATA_DIR": data_dir, **settings}).spill_directory
 
 
 def detail(star_id: str = "1", body: bytes = BODY) -> DetailAnswer:
@@ -136,10 +140,10 @@ def test_a_file_in_place_of_the_directory_is_no_room(tmp_path: Path, temporary: 
 
 
 def test_each_server_has_its_own_files(tmp_path: Path) -> None:
-    here, there = (directory_for(tmp_path, "xingtu", server) for server in ("embedded", "db1:27017"))
+    here, there = (directory_for(tmp_path, MONGO_URI=uri) for uri in (None, "mongodb://db1"))
     Spill(here, "run").add(detail("1"))
     Spill(there, "run").add(detail("2"))
-    Spill(directory_for(tmp_path, "xingtu2", "embedded"), "run").add(detail("3"))
+    Spill(directory_for(tmp_path, MONGO_DATABASE="xingtu2"), "run").add(detail("3"))
     assert [list(load(path)) for path in spilled(here)] == [[detail("1")]]
     assert spilled_elsewhere(here) == [there]
     assert spilled_elsewhere(tmp_path / "none" / "xingtu@embedded") == []

@@ -13,9 +13,9 @@ from pymongo.errors import InvalidOperation
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import DetailKey
 from xingtu_crawler.storage.collections import create_indexes, indexes
-from xingtu_crawler.storage.reader import embedded_folder
 from xingtu_crawler.storage.store import Store
 from xingtu_crawler.storage.writer import Write
 
@@ -23,18 +23,12 @@ Database = AsyncDatabase[dict[str, Any]]
 
 
 async def open_store(tmp_path: Path, **changes: Any) -> Store:
-    options: dict[str, Any] = {
-        "uri": None,
-        "database": "xingtu",
-        "data_dir": tmp_path / "data",
-        "min_free_bytes": 0,
-        "patience": 5.0,
-    }
-    return await Store.open(**{**options, **changes})
+    settings = {"XINGTU_DATA_DIR": tmp_path / "data", "XINGTU_EMBEDDED_MIN_FREE": 0, "XINGTU_STORAGE_PATIENCE": 5}
+    return await Store.open(Options.read({**settings, **changes}))
 
 
 def mongod_runs(tmp_path: Path) -> bool:
-    pid_file = embedded_folder(tmp_path / "data") / keeper.MONGOD_PID
+    pid_file = Options.read({"XINGTU_DATA_DIR": tmp_path / "data"}).embedded_folder / keeper.MONGOD_PID
     return pid_file.exists() and Path(f"/proc/{pid_file.read_text(encoding='ascii').strip()}").exists()
 
 
@@ -55,7 +49,7 @@ async def test_without_a_uri_the_embedded_mongodb_is_started_and_stopped(tmp_pat
 
 
 async def test_with_a_uri_nothing_is_started(tmp_path: Path, mongo_uri: str, mongo_db: Database) -> None:
-    store = await open_store(tmp_path, uri=mongo_uri, database=mongo_db.name)
+    store = await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name)
     assert store.embedded is None
     assert not (tmp_path / "data").exists()
     await store.close()
@@ -64,7 +58,7 @@ async def test_with_a_uri_nothing_is_started(tmp_path: Path, mongo_uri: str, mon
 
 
 async def test_every_part_works_on_the_same_database(tmp_path: Path, mongo_uri: str, mongo_db: Database) -> None:
-    store = await open_store(tmp_path, uri=mongo_uri, database=mongo_db.name)
+    store = await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name)
     now = datetime(2026, 3, 8, 12, tzinfo=UTC)
     try:
         await store.runs.start("r", {}, started_at=now)
@@ -81,7 +75,7 @@ async def test_the_indexes_are_there_and_are_created_only_once(
     tmp_path: Path, mongo_uri: str, mongo_db: Database
 ) -> None:
     for _ in range(2):
-        store = await open_store(tmp_path, uri=mongo_uri, database=mongo_db.name)
+        store = await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name)
         await store.close()
     for collection, models in indexes().items():
         found = await mongo_db[collection].index_information()
@@ -137,12 +131,12 @@ async def test_an_index_that_is_in_the_way_is_told_and_nothing_stays_open(tmp_pa
 
 async def test_a_database_that_cannot_be_used_leaves_no_mongod_behind(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match="MONGO_DATABASE"):
-        await open_store(tmp_path, database="not a name")
+        await open_store(tmp_path, MONGO_DATABASE="not a name")
     assert not mongod_runs(tmp_path)
 
 
 async def test_history_is_optional(tmp_path: Path, mongo_uri: str, mongo_db: Database) -> None:
-    store = await open_store(tmp_path, uri=mongo_uri, database=mongo_db.name, history=False)
+    store = await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name, XINGTU_HISTORY=0)
     assert store.history is None
     await store.catch_up()
     await store.close()

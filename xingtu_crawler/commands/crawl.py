@@ -17,16 +17,14 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
-from xingtu_crawler.api import environments
 from xingtu_crawler.arguments.typed import nearest, shown
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
 from xingtu_crawler.engine.log import redacted
 from xingtu_crawler.exceptions import ArgumentError, UserError
-from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
-from xingtu_crawler.options import check_log_level, check_settings
+from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
 
 _CHATTY = ("scrapy.middleware", "scrapy.addons", "scrapy.core.engine", "scrapy.utils.log")
@@ -50,7 +48,7 @@ class Command(ScrapyCrawl):
         super().process_options(args, opts)
         assert self.settings is not None
         try:
-            check_log_level(self.settings["LOG_LEVEL"])
+            Options.read({"LOG_LEVEL": self.settings["LOG_LEVEL"]})
         except UserError as error:
             raise UsageError(str(error), print_help=False) from None
 
@@ -88,14 +86,12 @@ class Command(ScrapyCrawl):
             )
         crawler = self._create_crawler(name)
         crawler.spidercls(**arguments)
-        check_settings(crawler.settings)
-        environments.base_url(crawler.settings["JUSTONEAPI_ENV"], crawler.settings["JUSTONEAPI_BASE_URL"])
-        read_pool(crawler.settings)
+        Options.read(crawler.settings).token_pool()
         return crawler
 
     def _quieten(self) -> None:
         assert self.settings is not None
-        if self.settings["LOG_LEVEL"] != "DEBUG":
+        if Options.read(self.settings).log_level > logging.DEBUG:
             for name in _CHATTY:
                 logging.getLogger(name).setLevel(logging.WARNING)
             logging.getLogger("scrapy.crawler").addFilter(_no_settings)
@@ -112,14 +108,14 @@ class Command(ScrapyCrawl):
         refusal = stats.get_value(REFUSAL_STAT)
         values = stats.get_stats()
         outcome = Outcome.of(values, values["finish_reason"], seconds=values.get(SECONDS_STAT, 0.0))
-        logs_elsewhere = self.settings["LOG_FILE"] or not self.settings.getbool("LOG_ENABLED")
+        options = Options.read(self.settings)
         if refusal is not None:
-            if logs_elsewhere:
+            if not options.logs_to_terminal:
                 sys.stderr.write(f"error: {redacted(refusal)}\n")
             if outcome.calls == 0:
                 return 2
-        if not logs_elsewhere:
-            Console().print(render(outcome, sandbox=self.settings["JUSTONEAPI_ENV"] == environments.SANDBOX))
+        if options.logs_to_terminal:
+            Console().print(render(outcome, sandbox=options.is_sandbox))
         return 0 if outcome.did_its_job else 1
 
 

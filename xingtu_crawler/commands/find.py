@@ -8,17 +8,15 @@ import os
 import re
 import sys
 from contextlib import aclosing
-from pathlib import Path
 from typing import Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.api import environments
 from xingtu_crawler.arguments.typed import nearest, shown
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.documents import LOOKED_AT, Query, find, render, unknown_paths
 from xingtu_crawler.exceptions import ArgumentError
-from xingtu_crawler.extensions.run_record import database_name
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.collections import names
 from xingtu_crawler.storage.reader import open_for_reading
 
@@ -75,12 +73,9 @@ class Command(ScrapyCommand):
                 raise ArgumentError(_unknown(word))
         if len(args) != 1:
             raise ArgumentError(f"Name one collection, as in scrapy find authors: one of {', '.join(names())}.")
-        environments.base_url(self.settings["JUSTONEAPI_ENV"])
+        options = Options.read(self.settings)
         question = Query.of(args[0], condition=opts.filter, order=opts.sort, limit=opts.limit, fields=opts.fields)
-        name = database_name(self.settings)
-        dataset = open_for_reading(
-            uri=self.settings["MONGO_URI"], database=name, data_dir=Path(self.settings["XINGTU_DATA_DIR"])
-        )
+        dataset = open_for_reading(options)
         # What goes into a file or another program must be what is stored.
         is_read = sys.stdout.isatty()
         indent = 2 if is_read and not opts.lines else None
@@ -99,9 +94,9 @@ class Command(ScrapyCommand):
                     f"scrapy find {question.collection} --limit 1 shows one whole.\n"
                 )
         if count == 0:
-            synthetic = self.settings["JUSTONEAPI_ENV"] == environments.SANDBOX or self.settings["MONGO_DATABASE"]
+            synthetic = options.is_sandbox or options.given_database
             hint = "" if synthetic else " What a sandbox crawl has written is shown with JUSTONEAPI_ENV=sandbox."
-            sys.stderr.write(f"No such document in {question.collection} of database {name}.{hint}\n")
+            sys.stderr.write(f"No such document in {question.collection} of database {options.database_name}.{hint}\n")
 
 
 def _unknown(word: str) -> str:

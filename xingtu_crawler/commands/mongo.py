@@ -6,17 +6,14 @@ import argparse
 import signal
 import sys
 import threading
-from pathlib import Path
 from typing import Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.api import environments
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.exceptions import ArgumentError
-from xingtu_crawler.extensions.run_record import database_name
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
-from xingtu_crawler.storage.reader import embedded_folder
+from xingtu_crawler.options import Options
 
 
 class Command(ScrapyCommand):
@@ -39,18 +36,13 @@ class Command(ScrapyCommand):
         with one_line(self):
             if args:
                 raise ArgumentError("scrapy mongo takes no arguments; XINGTU_DATA_DIR says where the data is.")
-            if self.settings["MONGO_URI"]:
+            options = Options.read(self.settings)
+            if options.mongo_uri:
                 raise ArgumentError("MONGO_URI is set, so crawls use that server: unset it to use the embedded one.")
-            environments.base_url(self.settings["JUSTONEAPI_ENV"])
-            embedded = EmbeddedMongo(
-                embedded_folder(Path(self.settings["XINGTU_DATA_DIR"])),
-                min_free_bytes=self.settings.getint("XINGTU_EMBEDDED_MIN_FREE"),
-            )
-            with embedded as uri:
-                name = database_name(self.settings)
+            with EmbeddedMongo(options.embedded_folder, min_free_bytes=options.embedded_min_free) as uri:
                 sys.stdout.write(
                     f"MongoDB runs until Ctrl-C at {uri}\n"
-                    f'Python: db = pymongo.MongoClient("{uri}")["{name}"]; '
+                    f'Python: db = pymongo.MongoClient("{uri}")["{options.database_name}"]; '
                     "pandas: pandas.json_normalize(list(db.authors.find()))\n"
                 )
                 sys.stdout.flush()

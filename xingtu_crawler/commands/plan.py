@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -29,16 +28,15 @@ from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
 from xingtu_crawler.dataset.estimate import Estimate, Span, SquareLimits, experience, left_today, of_square, together
 from xingtu_crawler.dataset.forecast import forecast, render
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
-from xingtu_crawler.extensions.api_session import read_pool
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
-from xingtu_crawler.extensions.run_record import database_name
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
+from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import NEXT_STEP, Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.claims import Preview, details_of
-from xingtu_crawler.storage.reader import embedded_folder, told_in_one_line
+from xingtu_crawler.storage.reader import told_in_one_line
 from xingtu_crawler.storage.store import Store
 
 _NO_CONTENT = ("search/201 ", "search/202 ")
@@ -126,21 +124,14 @@ class Command(CrawlCommand):
     def _server(self) -> EmbeddedMongo | nullcontext[None]:
         """Return what keeps the embedded MongoDB up from the first question to the last."""
         assert self.settings is not None
-        if self.settings["MONGO_URI"]:
+        options = Options.read(self.settings)
+        if options.mongo_uri:
             return nullcontext()
-        folder = embedded_folder(Path(self.settings["XINGTU_DATA_DIR"]))
-        return EmbeddedMongo(folder, min_free_bytes=self.settings.getint("XINGTU_EMBEDDED_MIN_FREE"))
+        return EmbeddedMongo(options.embedded_folder, min_free_bytes=options.embedded_min_free)
 
     async def _open(self) -> Store:
         assert self.settings is not None
-        return await Store.open(
-            uri=self.settings["MONGO_URI"],
-            database=database_name(self.settings),
-            data_dir=Path(self.settings["XINGTU_DATA_DIR"]),
-            min_free_bytes=self.settings.getint("XINGTU_EMBEDDED_MIN_FREE"),
-            patience=self.settings.getfloat("XINGTU_STORAGE_PATIENCE"),
-            history=False,
-        )
+        return await Store.open(Options.read(self.settings), history=False)
 
     async def _lacks_page(self, spider: AuthorSquareSpider) -> bool:
         """Return whether page 1 of a query is to be read: the sweep with which the crawl goes on, if any, lacks it."""
@@ -192,23 +183,22 @@ class Command(CrawlCommand):
 
     async def _forecast(self, spider: XingtuSpider, *, made: int, empty: frozenset[str]) -> dict[str, Any]:
         assert self.settings is not None
-        now = datetime.now(UTC)
+        now, options = datetime.now(UTC), Options.read(self.settings)
         store = await self._open()
         try:
             with told_in_one_line():
                 spider.claims = Preview(store.database, store.outages)
                 spider.worklist = store.worklist
                 spider.run_started_at = now
-                cap = self.settings.getint("XINGTU_DAILY_CALLS")
                 return forecast(
                     await _estimate(spider, store, empty=empty),
                     await experience(store.database),
                     spider=spider.name,
                     arguments=spider.typed_arguments,
-                    max_rate=self.settings.getfloat("XINGTU_MAX_RATE") * len(read_pool(self.settings)),
+                    max_rate=options.max_rate * len(options.token_pool()),
                     max_calls=spider.max_calls,
-                    daily_cap=cap,
-                    daily_left=await left_today(store.database, cap, now),
+                    daily_cap=options.daily_calls,
+                    daily_left=await left_today(store.database, options.daily_calls, now),
                     calls_made=made,
                 )
         finally:

@@ -7,16 +7,13 @@ import asyncio
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.api import environments
 from xingtu_crawler.commands.words import one_line, refuse
 from xingtu_crawler.dataset.status import without_ids
-from xingtu_crawler.extensions.run_record import database_name, spill_directory
-from xingtu_crawler.options import check_settings
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading, require_dataset, told_in_one_line
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine
@@ -57,49 +54,36 @@ class Command(ScrapyCommand):
         assert self.settings is not None
         with one_line(self):
             refuse(args, command="replay", options=("--dry-run",))
-            check_settings(self.settings)
-            environments.base_url(self.settings["JUSTONEAPI_ENV"])
-            if not spilled(spill_directory(self.settings)):
-                require_dataset(self.settings["MONGO_URI"], Path(self.settings["XINGTU_DATA_DIR"]))
-            spill, quarantine = asyncio.run(self._examine() if opts.dry_run else self._replay())
+            options = Options.read(self.settings)
+            if not spilled(options.spill_directory):
+                require_dataset(options)
+            spill, quarantine = asyncio.run(_examine(options) if opts.dry_run else _replay(options))
             for line in _lines(spill, quarantine, verb="would be recovered" if opts.dry_run else "recovered"):
                 sys.stdout.write(line + "\n")
 
-    async def _examine(self) -> tuple[Replayed, Replayed]:
-        assert self.settings is not None
-        spill = examine_spilled(spill_directory(self.settings))
-        dataset = open_for_reading(
-            uri=self.settings["MONGO_URI"],
-            database=database_name(self.settings),
-            data_dir=Path(self.settings["XINGTU_DATA_DIR"]),
-        )
-        async with dataset as database:
-            return spill, await replay_quarantine(database, None)
 
-    async def _replay(self) -> tuple[Replayed, Replayed]:
-        assert self.settings is not None
-        store = await Store.open(
-            uri=self.settings["MONGO_URI"],
-            database=database_name(self.settings),
-            data_dir=Path(self.settings["XINGTU_DATA_DIR"]),
-            min_free_bytes=self.settings.getint("XINGTU_EMBEDDED_MIN_FREE"),
-            patience=self.settings.getfloat("XINGTU_STORAGE_PATIENCE"),
-            history=self.settings.getbool("XINGTU_HISTORY"),
-        )
-        try:
-            with told_in_one_line():
-                recorder = Recorder(
-                    store.writer,
-                    store.claims,
-                    store.sweeps,
-                    store.history,
-                    run_id="replay",
-                    count=lambda _what, _count: None,
-                )
-                spill = await load_spilled(spill_directory(self.settings), recorder)
-                return spill, await replay_quarantine(store.database, recorder)
-        finally:
-            await store.close()
+async def _examine(options: Options) -> tuple[Replayed, Replayed]:
+    spill = examine_spilled(options.spill_directory)
+    async with open_for_reading(options) as database:
+        return spill, await replay_quarantine(database, None)
+
+
+async def _replay(options: Options) -> tuple[Replayed, Replayed]:
+    store = await Store.open(options)
+    try:
+        with told_in_one_line():
+            recorder = Recorder(
+                store.writer,
+                store.claims,
+                store.sweeps,
+                store.history,
+                run_id="replay",
+                count=lambda _what, _count: None,
+            )
+            spill = await load_spilled(options.spill_directory, recorder)
+            return spill, await replay_quarantine(store.database, recorder)
+    finally:
+        await store.close()
 
 
 def _lines(spill: Replayed, quarantine: Replayed, *, verb: str) -> Iterator[str]:

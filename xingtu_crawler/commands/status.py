@@ -7,18 +7,15 @@ import asyncio
 import json
 import sys
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.console import Console
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.api import environments
 from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
 from xingtu_crawler.dataset import status
 from xingtu_crawler.dataset.status_tables import render
-from xingtu_crawler.extensions.run_record import database_name, spill_directory
-from xingtu_crawler.options import check_settings
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading
 
 
@@ -62,19 +59,10 @@ class Command(ScrapyCommand):
 
     async def _read(self) -> dict[str, Any]:
         assert self.settings is not None
-        check_settings(self.settings)
-        environments.base_url(self.settings["JUSTONEAPI_ENV"])
-        dataset = open_for_reading(
-            uri=self.settings["MONGO_URI"],
-            database=database_name(self.settings),
-            data_dir=Path(self.settings["XINGTU_DATA_DIR"]),
-        )
-        async with dataset as database:
+        options = Options.read(self.settings)
+        async with open_for_reading(options) as database:
             return await status.read(
-                database,
-                now=datetime.now(UTC),
-                spill=spill_directory(self.settings),
-                daily_cap=self.settings.getint("XINGTU_DAILY_CALLS"),
+                database, now=datetime.now(UTC), spill=options.spill_directory, daily_cap=options.daily_calls
             )
 
 

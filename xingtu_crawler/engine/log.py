@@ -13,6 +13,7 @@ from scrapy.logformatter import LogFormatter, LogFormatterResult
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.secrets import Redactor
+from xingtu_crawler.options import Options
 
 _tokens: set[str] = set()
 _redactor = Redactor(())
@@ -68,8 +69,7 @@ class XingtuLogFormatter(LogFormatter):
 
         Scrapy leaves that to its handler: every record is made first, and PyMongo makes four for each command.
         """
-        level = crawler.settings["LOG_LEVEL"]
-        number = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
+        number = Options.read(crawler.settings).log_level
         logging.getLogger("pymongo").setLevel(number)
         return cls(every_call=number <= logging.DEBUG)
 

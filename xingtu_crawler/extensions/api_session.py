@@ -9,22 +9,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Self
 
-from pydantic import SecretStr
 from scrapy import signals
 from scrapy.crawler import Crawler
-from scrapy.settings import BaseSettings
 
 from xingtu_crawler.api import account, environments, reachability
 from xingtu_crawler.api.budget import Budget
-from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.api.credentials import SANDBOX_TOKEN
 from xingtu_crawler.engine import state
 from xingtu_crawler.engine.log import protect
-from xingtu_crawler.exceptions import TokenError, UserError
+from xingtu_crawler.exceptions import UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
-from xingtu_crawler.options import sandbox_arguments
+from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.spiders.base import XingtuSpider
@@ -32,59 +29,15 @@ from xingtu_crawler.storage.daily_calls import DailyCalls
 
 logger = logging.getLogger(__name__)
 
-SANDBOX_TOKEN = "sandbox"  # noqa: S105 - the sandbox takes any token; this one stands where none is set
-
-_SHORTEST = 8
-"""Characters of the shortest token that can be one; in the sandbox any will do."""
-
-
-def read_pool(settings: BaseSettings) -> TokenPool:
-    """Return the token pool that the settings describe, and hide its tokens from the log.
-
-    Raises `TokenError` where there is none, it is empty, its file cannot be read, or it was given as a plain
-    setting: Scrapy prints settings, scrapyd lists them, `ps` shows them.
-    """
-    text = settings["JUSTONEAPI_TOKEN"]
-    if isinstance(text, str):
-        protect([text])
-        raise TokenError(
-            "JUSTONEAPI_TOKEN was given as a setting, which logs and process lists show: set it in the "
-            "environment, or name a file in JUSTONEAPI_TOKEN_FILE."
-        )
-    file = settings["JUSTONEAPI_TOKEN_FILE"]
-    if isinstance(text, SecretStr):
-        source, value = "JUSTONEAPI_TOKEN", text.get_secret_value()
-        if file:
-            raise TokenError("JUSTONEAPI_TOKEN and JUSTONEAPI_TOKEN_FILE are both set: keep one of them.")
-    elif file:
-        source = f"JUSTONEAPI_TOKEN_FILE ({file})"
-        try:
-            value = Path(file).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
-            raise TokenError(f"JUSTONEAPI_TOKEN_FILE: cannot read {file} ({reason}).") from None
-    elif settings["JUSTONEAPI_ENV"] == environments.SANDBOX:
-        source, value = "the sandbox", SANDBOX_TOKEN
-    else:
-        raise TokenError(
-            "No token: set JUSTONEAPI_TOKEN (or JUSTONEAPI_TOKEN_FILE), or try the offline sandbox with "
-            "JUSTONEAPI_ENV=sandbox."
-        )
-    if not value.strip():
-        raise TokenError(f"{source} is set but empty: put your Just One API token there.")
-    pool = TokenPool.from_text(value, max_rate=settings.getfloat("XINGTU_MAX_RATE") or None)
-    if source != "the sandbox":  # its name is in every second log line
-        protect(pool.secrets())
-    if settings["JUSTONEAPI_ENV"] != environments.SANDBOX and any(len(each) < _SHORTEST for each in pool.secrets()):
-        raise TokenError(f"{source} holds a token of fewer than {_SHORTEST} characters: copy it again, whole.")
-    return pool
-
 
 class ApiSession:
     """Opens before the first call, knows the tokens and the budget, ends the crawl when told to."""
 
     def __init__(self, crawler: Crawler) -> None:
-        self.pool = read_pool(crawler.settings)
+        self._options = Options.read(crawler.settings)
+        self.pool = self._options.token_pool()
+        # The name of the sandbox is in every second log line.
+        protect(secret for secret in self.pool.secrets() if secret != SANDBOX_TOKEN)
         self.budget = Budget(None)
         self.daily_calls: DailyCalls | None = None
         self.hold: Callable[[int], float] = lambda _waiting: 0.0
@@ -121,16 +74,15 @@ class ApiSession:
         """
         if self._crawler.stats.get_value(REFUSAL_STAT):
             return  # the store could not be opened: the crawl is over already
-        settings = self._crawler.settings
         self.budget = Budget(spider.max_calls)
         try:
-            base_url = environments.base_url(settings["JUSTONEAPI_ENV"], settings["JUSTONEAPI_BASE_URL"])
+            base_url = self._options.base_url
             if base_url is None:
-                arguments = sandbox_arguments(settings["XINGTU_SANDBOX"])
+                arguments = self._options.sandbox_arguments
                 sandbox = self._sandbox = await asyncio.to_thread(SandboxProcess.start, arguments)
                 base_url = sandbox.base_url
                 logger.info("Sandbox started at %s: every author in it is synthetic", base_url)
-            elif not settings.getbool("HTTPPROXY_ENABLED"):
+            elif not self._options.uses_proxy:
                 await reachability.check(base_url)
         except UserError as error:
             raise refusal(self._crawler, error, "api_unavailable") from None

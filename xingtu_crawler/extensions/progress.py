@@ -15,6 +15,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
+from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import Outcome
 
 logger = logging.getLogger(__name__)
@@ -36,10 +37,10 @@ class Progress:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Show a live line where the log goes to a terminal."""
-        settings = crawler.settings
-        if not settings.getbool("LOG_ENABLED"):
+        options = Options.read(crawler.settings)
+        if not options.log_enabled:
             raise NotConfigured
-        live = sys.stderr.isatty() and not settings["LOG_FILE"]
+        live = sys.stderr.isatty() and options.logs_to_terminal
         progress = cls(crawler, live=live)
         crawler.signals.connect(progress.start, signal=signals.engine_started)
         crawler.signals.connect(progress.stop, signal=signals.spider_closed)

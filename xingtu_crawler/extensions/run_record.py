@@ -12,7 +12,6 @@ import platform
 import secrets
 from collections.abc import Awaitable
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Self
 
 import pydantic
@@ -22,24 +21,22 @@ from pymongo.errors import PyMongoError
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
-from scrapy.settings import BaseSettings
 
 import xingtu_crawler
-from xingtu_crawler.api import environments
 from xingtu_crawler.engine import state
 from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import reason_of
-from xingtu_crawler.mongo.client import server_of
+from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import SECONDS_STAT, CallsByDay, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
 from xingtu_crawler.storage.runs import HEARTBEAT_S, HISTORY_UNTIL
-from xingtu_crawler.storage.spill import Answer, Spill, directory_for, spilled_elsewhere
+from xingtu_crawler.storage.spill import Answer, Spill, spilled_elsewhere
 from xingtu_crawler.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -53,17 +50,6 @@ def new_run_id(now: datetime) -> str:
     return f"{now:%Y%m%dT%H%M%S}-{secrets.token_hex(3)}"
 
 
-def database_name(settings: BaseSettings) -> str:
-    """Return the database to write to: synthetic rows never land beside real ones."""
-    default = "xingtu_sandbox" if settings["JUSTONEAPI_ENV"] == environments.SANDBOX else "xingtu"
-    return settings["MONGO_DATABASE"] or default
-
-
-def spill_directory(settings: BaseSettings) -> Path:
-    """Return where the spill files of the database are: what one server has missed is not another's."""
-    return directory_for(Path(settings["XINGTU_DATA_DIR"]), database_name(settings), server_of(settings["MONGO_URI"]))
-
-
 class RunRecord:
     """Keeps the record of one crawl and the store that it writes to."""
 
@@ -71,9 +57,10 @@ class RunRecord:
         self.started_at = datetime.now(UTC)
         self.run_id = new_run_id(self.started_at)
         self._crawler = crawler
+        self._options = Options.read(crawler.settings)
         self._store: Store | None = None
         self._recorder: Recorder | None = None
-        self._spill = Spill(spill_directory(crawler.settings), self.run_id)
+        self._spill = Spill(self._options.spill_directory, self.run_id)
         self._heartbeat: asyncio.Task[None] | None = None
         self._unstored: dict[int, Answer] = {}
         self._is_closing = False
@@ -81,7 +68,7 @@ class RunRecord:
         self._told: set[str] = set()
         self._calls_by_day = CallsByDay()
         # What a kill costs: calls on the wire, and a quarter as many answers on their way into MongoDB.
-        self._most_open = max(1, crawler.settings.getint("CONCURRENT_REQUESTS") * 5 // 4)
+        self._most_open = self._options.concurrent_requests * 5 // 4
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -128,8 +115,7 @@ class RunRecord:
             raise refusal(self._crawler, error, "storage_unavailable") from None
         for path in spilled_elsewhere(self._spill.directory):
             logger.warning("Answers for another server are in %s: a crawl with its MONGO_URI loads them", path)
-        cap = self._crawler.settings.getint("XINGTU_DAILY_CALLS") or None
-        session.daily_calls = DailyCalls(store.database, store.outages, cap)
+        session.daily_calls = DailyCalls(store.database, store.outages, self._options.daily_calls or None)
         store.outages.when_over = lambda error: session.give_up(error, "storage_unavailable")
         session.hold = self._hold
         if store.history:
@@ -252,22 +238,13 @@ class RunRecord:
         return True
 
     async def _open(self) -> Store:
-        settings = self._crawler.settings
-        return await Store.open(
-            uri=settings["MONGO_URI"],
-            database=database_name(settings),
-            data_dir=Path(settings["XINGTU_DATA_DIR"]),
-            min_free_bytes=settings.getint("XINGTU_EMBEDDED_MIN_FREE"),
-            patience=settings.getfloat("XINGTU_STORAGE_PATIENCE"),
-            hurried=self._is_hurried,
-            history=settings.getbool("XINGTU_HISTORY"),
-        )
+        return await Store.open(self._options, hurried=self._is_hurried)
 
     def _facts(self, spider: XingtuSpider) -> dict[str, object]:
         return {
             "spider": spider.name,
             "arguments": dict(spider.typed_arguments),
-            "environment": self._crawler.settings["JUSTONEAPI_ENV"],
+            "environment": self._options.environment,
             "tokens": ApiSession.of(self._crawler).pool.aliases(),
             "versions": {
                 "xingtu_crawler": xingtu_crawler.__version__,

@@ -33,6 +33,7 @@ from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import ApiUnreachableError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.options import Options
 
 logger = logging.getLogger(__name__)
 
@@ -67,12 +68,12 @@ class BusinessCodeMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Read the bounds of retrying from the settings."""
-        settings = crawler.settings
+        options = Options.read(crawler.settings)
         return cls(
             ApiSession.of(crawler),
             crawler.stats,
-            max_attempts=settings.getint("XINGTU_MAX_ATTEMPTS"),
-            backoff=Backoff(settings.getfloat("XINGTU_BACKOFF_BASE"), settings.getfloat("XINGTU_BACKOFF_MAX")),
+            max_attempts=options.max_attempts,
+            backoff=Backoff(options.backoff_base, options.backoff_max),
         )
 
     def process_response(self, request: Request, response: Response) -> Response | Request:

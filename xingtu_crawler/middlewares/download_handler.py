@@ -30,6 +30,7 @@ from yarl import URL
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.options import Options
 
 _NOTHING_SECRET = Redactor([])
 
@@ -41,11 +42,11 @@ class TokenDownloadHandler:
 
     def __init__(self, crawler: Crawler) -> None:
         self._crawler = crawler
-        settings = crawler.settings
-        self._max_size = settings.getint("DOWNLOAD_MAXSIZE")
-        self._timeout = settings.getfloat("DOWNLOAD_TIMEOUT")
-        self._verified = settings.getbool("DOWNLOAD_VERIFY_CERTIFICATES")
-        self._headers = Headers({**settings.getdict("DEFAULT_REQUEST_HEADERS"), "User-Agent": settings["USER_AGENT"]})
+        options = Options.read(crawler.settings)
+        self._max_size = options.download_maxsize
+        self._timeout = options.download_timeout
+        self._verified = options.verifies_certificates
+        self._headers = Headers({**options.request_headers, "User-Agent": options.user_agent})
         self._sent_headers = _sent(self._headers)
         self._wire: aiohttp.ClientSession | None = None
         self._tokens: dict[str, tuple[str, Redactor]] = {}

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, ParamSpec, Self
 
 from scrapy import Request, Spider, signals
@@ -26,6 +26,7 @@ from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import Claims, DetailKey, details_of
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
@@ -150,10 +151,14 @@ class XingtuSpider(Spider):
                 self._room.clear()
                 await self._room.wait()
 
+    @cached_property
+    def _most_open(self) -> int:
+        return AHEAD * Options.read(self.settings).concurrent_requests
+
     @property
     def has_room(self) -> bool:
         """Whether so few details are open that more should be found."""
-        return self.open_details < AHEAD * self.settings.getint("CONCURRENT_REQUESTS")
+        return self.open_details < self._most_open
 
     def detail_request(self, question: DetailKey) -> Request:
         """Return the request for one author's details."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from pathlib import Path
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
@@ -17,18 +16,15 @@ from pymongo.errors import PyMongoError
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
+from xingtu_crawler.options import Options
 
 
-def embedded_folder(data_dir: Path) -> Path:
-    """Return where the embedded MongoDB of a crawl has its files."""
-    return data_dir / "mongo"
-
-
-def require_dataset(uri: str | None, data_dir: Path) -> None:
-    """Raise `StorageError` where there is no embedded dataset under `data_dir`, and no `uri` of another server."""
-    if uri is None and not embedded_folder(data_dir).exists():
+def require_dataset(options: Options) -> None:
+    """Raise `StorageError` if the dataset is embedded and does not exist yet."""
+    if options.mongo_uri is None and not options.embedded_folder.exists():
         raise StorageError(
-            f"There is no dataset in {data_dir} yet: crawl first, or say where it is with MONGO_URI or XINGTU_DATA_DIR."
+            f"There is no dataset in {options.data_dir} yet: crawl first, or say where it is with MONGO_URI or "
+            "XINGTU_DATA_DIR."
         )
 
 
@@ -42,30 +38,23 @@ def told_in_one_line() -> Iterator[None]:
 
 
 @asynccontextmanager
-async def open_for_reading(
-    *, uri: str | None, database: str, data_dir: Path
-) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    """Connect to the dataset that a crawl with the same settings writes to, and let go of it in the end.
-
-    Args:
-        uri: a MongoDB connection string; None means the embedded MongoDB under `data_dir`.
-        database: the database's name.
-        data_dir: where the embedded MongoDB's folder is.
+async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
+    """Connect to the dataset that a crawl with the same options writes to, and disconnect in the end.
 
     Raises:
         StorageError: MongoDB cannot be used or goes away, or there is no embedded dataset yet.
     """
-    require_dataset(uri, data_dir)
-    embedded = None
+    require_dataset(options)
+    embedded, uri = None, options.mongo_uri
     if uri is None:
-        # A full disk is no reason not to read what is on it.
-        embedded = EmbeddedMongo(embedded_folder(data_dir), min_free_bytes=0)
+        # Reading needs no free disk space.
+        embedded = EmbeddedMongo(options.embedded_folder, min_free_bytes=0)
         uri = await asyncio.to_thread(embedded.acquire)
     try:
-        client = await connect(uri, database, writable=False)
+        client = await connect(uri, options.database_name, writable=False)
         try:
             with told_in_one_line():
-                yield client[database]
+                yield client[options.database_name]
         finally:
             await client.close()
     finally:

@@ -108,11 +108,6 @@ def _sync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
-def directory_for(data_dir: Path, database: str, server: str) -> Path:
-    """Return the directory of a database's spill files; `server` tells databases of one name apart."""
-    return data_dir / "spill" / f"{database}@{server}"
-
-
 def spilled(directory: Path) -> list[Path]:
     """Return the spill files that wait to be loaded, oldest first."""
     return sorted(directory.glob("*.jsonl"))

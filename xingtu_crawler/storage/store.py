@@ -6,7 +6,6 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Self
 
 from pymongo import AsyncMongoClient
@@ -18,10 +17,10 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.mongo.outages import Outages, brief
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.collections import AUTHORS, VIDEOS, create_indexes
 from xingtu_crawler.storage.history import History
-from xingtu_crawler.storage.reader import embedded_folder
 from xingtu_crawler.storage.runs import Runs
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
@@ -46,34 +45,20 @@ class Store:
     history: History | None
 
     @classmethod
-    async def open(
-        cls,
-        *,
-        uri: str | None,
-        database: str,
-        data_dir: Path,
-        min_free_bytes: int,
-        patience: float,
-        hurried: Callable[[], bool] = lambda: False,
-        history: bool = True,
-    ) -> Self:
-        """Connect, starting the embedded MongoDB under `data_dir` where no `uri` is given, and create the indexes.
+    async def open(cls, options: Options, *, hurried: Callable[[], bool] = lambda: False, history: bool = True) -> Self:
+        """Connect to the MongoDB of `options`, starting the embedded one if it is that, and create the indexes.
 
         Args:
-            uri: a MongoDB connection string, or None.
-            database: the database's name.
-            data_dir: where the embedded MongoDB's folder is.
-            min_free_bytes: what must be free on its disk before the embedded MongoDB starts.
-            patience: seconds for which operations wait for a MongoDB that went away.
-            hurried: whether somebody waits for the end, so that the patience is to be short.
-            history: whether history is kept.
+            options: where the dataset is, and how long operations wait for a MongoDB that went away.
+            hurried: returns whether a user waits for the end, so that operations wait for MongoDB only shortly.
+            history: False: keep no history, whatever the options say.
 
         Raises:
             StorageError: MongoDB cannot be used.
         """
-        embedded = None
+        embedded, uri, database = None, options.mongo_uri, options.database_name
         if uri is None:
-            embedded = EmbeddedMongo(embedded_folder(data_dir), min_free_bytes=min_free_bytes)
+            embedded = EmbeddedMongo(options.embedded_folder, min_free_bytes=options.embedded_min_free)
             uri = await asyncio.to_thread(embedded.acquire)
         try:
             client = await connect(uri, database)
@@ -89,7 +74,7 @@ class Store:
             if embedded:
                 await asyncio.to_thread(embedded.release)
             raise
-        outages = Outages(patience, hurried=hurried)
+        outages = Outages(options.storage_patience, hurried=hurried)
         writer = BulkWriter(client[database], outages)
         return cls(
             client=client,
@@ -101,7 +86,7 @@ class Store:
             sweeps=Sweeps(client[database], writer, outages),
             worklist=Worklist(client[database], outages),
             runs=Runs(client[database], writer, outages),
-            history=History(client[database], outages) if history else None,
+            history=History(client[database], outages) if history and options.keeps_history else None,
         )
 
     async def catch_up(self) -> None:
