@@ -23,7 +23,7 @@ help:
 	@echo "make docs            print the reference pages of docs/ from the code"
 	@echo "make test            run the tests"
 	@echo "make lint            check style and types"
-	@echo "make bench           compare speed, memory and waste with three other crawlers (ARGS=--quick: a smaller run)"
+	@echo "make bench           compare speed, memory, waste and storage with other crawlers (ARGS=--quick: a smaller run)"
 	@echo "make bench-tutorial  compare the speed with that of a tutorial's crawler"
 	@echo "make bench-pace      measure how well limits are used that nobody told"
 	@echo "make bench-promises  kill crawls and MongoDB, spoil answers, cap calls: is anything lost, or paid for twice?"
@@ -59,7 +59,7 @@ bench: $(VENV)/.bench
 	$(VENV)/bin/python -m benchmarks.bench $(ARGS)
 
 bench-tutorial: $(VENV)/.runtime
-	$(VENV)/bin/python -m benchmarks.tutorial
+	$(VENV)/bin/python -m benchmarks.bench tutorial $(ARGS)
 
 bench-pace: $(VENV)/.runtime
 	$(VENV)/bin/python -m benchmarks.pace $(ARGS)

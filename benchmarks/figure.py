@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What a figure came to, what it must come to, what it should; `at_most`: the less, the better."""
+    """The measured value, the floor that it must reach and the aim; `at_most`: smaller is better."""
 
     name: str
     value: float

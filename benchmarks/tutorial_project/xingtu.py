@@ -1,4 +1,4 @@
-"""The crawler that a tutorial would write: what `benchmarks/tutorial.py` measures ours against.
+"""The crawler that a tutorial would write: a peer of `benchmarks/bench.py`.
 
 Scrapy's own settings, one synchronous `update_one` per item, the token in the URL. It knows nothing of this project.
 """
