@@ -99,7 +99,7 @@ async def test_what_neither_the_collection_nor_the_quarantine_takes_is_told(
     recorder: Recorder, mongo_db: Database
 ) -> None:
     await refuse(mongo_db, "author_rec_videos", "quarantine")
-    with pytest.raises(StorageError, match="refuses to write to quarantine"):
+    with pytest.raises(StorageError, match="refuses a write to quarantine"):
         await recorder.detail(rec_videos())
     assert await mongo_db.failures.count_documents({}) == 0
 
@@ -107,7 +107,7 @@ async def test_what_neither_the_collection_nor_the_quarantine_takes_is_told(
 async def test_an_author_whom_nothing_takes_is_told(recorder: Recorder, sweeps: Sweeps, mongo_db: Database) -> None:
     await begin_sweep(sweeps)
     await refuse(mongo_db, "authors", "quarantine")
-    with pytest.raises(StorageError, match="refuses to write to quarantine"):
+    with pytest.raises(StorageError, match="refuses a write to quarantine"):
         await recorder.page(page(STAR_ID))
     sweep = await mongo_db.sweeps.find_one({})
     assert sweep is not None
@@ -120,10 +120,10 @@ async def test_a_failure_that_cannot_be_recorded_is_told(
 ) -> None:
     await refuse(mongo_db, collection)
     if collection == "failures":
-        with pytest.raises(StorageError, match="refuses to write to failures"):
+        with pytest.raises(StorageError, match="refuses a write to failures"):
             await recorder.failure(failure())
     else:
-        with pytest.raises(StorageError, match="refuses to write to sweeps"):
+        with pytest.raises(StorageError, match="refuses a write to sweeps"):
             await recorder._sweeps.start(SWEEP, query_key="k", filters={}, run_id="run", started_at=AT)
 
 

@@ -1,4 +1,4 @@
-"""Group commit against real MongoDBs: fast, slow, killed, deaf, guarded and misconfigured ones."""
+"""Group commit against real MongoDB servers: healthy, killed, silent, guarded and misconfigured ones."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from bson import decode, encode
 from mongods import Mongod, mongod
 from pymongo import AsyncMongoClient, DeleteOne, MongoClient, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.monitoring import CommandListener, CommandStartedEvent
+from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
@@ -52,7 +52,7 @@ async def keys(database: Database, collection: str = "things") -> set[Any]:
 
 @pytest.fixture(scope="module")
 def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
-    """A MongoDB that can be told to fail."""
+    """A MongoDB with fail points."""
     with mongod(tmp_path_factory.mktemp("faulty") / "db", "--setParameter", "enableTestCommands=1") as server:
         yield server
 
@@ -69,29 +69,37 @@ async def opened(uri: str, patience: float, **options: Any) -> AsyncIterator[tup
 
 
 @asynccontextmanager
-async def failing(server: Mongod, fault: Mapping[str, Any], mode: Any = "alwaysOn") -> AsyncIterator[None]:
-    """Let every bulk write of the server fail."""
+async def fail_point(server: Mongod, name: str, mode: Any = "alwaysOn", **data: Any) -> AsyncIterator[Database]:
+    """Switch a fail point of the server on; yields the server's admin database."""
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri)
     try:
-        data = {"failCommands": ["update"], **fault}
-        await client.admin.command({"configureFailPoint": "failCommand", "mode": mode, "data": data})
-        yield
+        await client.admin.command({"configureFailPoint": name, "mode": mode, "data": data})
+        yield client.admin
     finally:
-        await client.admin.command({"configureFailPoint": "failCommand", "mode": "off"})
+        await client.admin.command({"configureFailPoint": name, "mode": "off"})
         await client.close()
 
 
+def failing(server: Mongod, fault: Mapping[str, Any], mode: Any = "alwaysOn") -> AbstractAsyncContextManager[Database]:
+    """Make every bulk write of the server fail."""
+    return fail_point(server, "failCommand", mode, failCommands=["update"], **fault)
+
+
 class Commands(CommandListener):
-    """Counts what is sent to MongoDB."""
+    """Records the sizes of the bulk writes that are sent to MongoDB, and in which order collections are written."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
+        self.order: list[tuple[str, str]] = []
 
     def started(self, event: CommandStartedEvent) -> None:
         if event.command_name in {"update", "delete"}:
             self.sizes.append(len(event.command.get("updates") or event.command.get("deletes") or ()))
+            self.order.append(("sent", event.command[event.command_name]))
 
-    def succeeded(self, event: object) -> None: ...
+    def succeeded(self, event: CommandSucceededEvent) -> None:
+        if event.command_name == "update":
+            self.order.append(("acknowledged", self.order[-1][1]))
 
     def failed(self, event: object) -> None: ...
 
@@ -101,11 +109,11 @@ def writer(mongo_db: Database) -> BulkWriter:
     return BulkWriter(mongo_db, Outages(5))
 
 
-async def test_nothing_to_write_is_done_at_once(writer: BulkWriter) -> None:
+async def test_writing_nothing_returns_at_once(writer: BulkWriter) -> None:
     assert await writer.write([]) == []
 
 
-async def test_what_is_acknowledged_is_there(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_acknowledged_writes_are_stored(writer: BulkWriter, mongo_db: Database) -> None:
     assert await writer.write([put("a"), put("b", collection="others"), put("a", 2)]) == []
     assert await mongo_db.things.find().to_list() == [{"_id": "a", "value": 2}]
     assert await mongo_db.others.find().to_list() == [{"_id": "b", "value": 1}]
@@ -113,7 +121,7 @@ async def test_what_is_acknowledged_is_there(writer: BulkWriter, mongo_db: Datab
     assert await keys(mongo_db) == set()
 
 
-async def test_thousands_who_write_at_once_share_a_few_commands(mongo_uri: str, mongo_db: Database) -> None:
+async def test_thousands_of_concurrent_writes_share_a_few_commands(mongo_uri: str, mongo_db: Database) -> None:
     commands = Commands()
     async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
         writer = BulkWriter(database.client[mongo_db.name], Outages(5))
@@ -125,9 +133,7 @@ async def test_thousands_who_write_at_once_share_a_few_commands(mongo_uri: str, 
     assert max(commands.sizes) <= 1000
 
 
-async def test_who_writes_while_others_are_flushed_comes_with_the_next_flush(
-    mongo_uri: str, mongo_db: Database
-) -> None:
+async def test_writes_during_a_flush_are_in_the_next_one(mongo_uri: str, mongo_db: Database) -> None:
     commands = Commands()
     async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
         writer = BulkWriter(database.client[mongo_db.name], Outages(5))
@@ -139,7 +145,7 @@ async def test_who_writes_while_others_are_flushed_comes_with_the_next_flush(
     assert commands.sizes == [1, 100]
 
 
-async def test_writes_from_many_at_different_times_are_all_there(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_writes_of_many_callers_at_different_times_are_all_stored(writer: BulkWriter, mongo_db: Database) -> None:
     async def work(worker: int) -> None:
         dice = random.Random(worker)
         for step in range(20):
@@ -152,7 +158,7 @@ async def test_writes_from_many_at_different_times_are_all_there(writer: BulkWri
     assert await keys(mongo_db) == {f"{worker}-{step}" for worker in range(50) for step in range(20)}
 
 
-async def test_one_who_gives_up_waiting_takes_nobody_along(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_a_cancelled_caller_does_not_affect_the_others(writer: BulkWriter, mongo_db: Database) -> None:
     tasks = [asyncio.create_task(writer.write([put(number)])) for number in range(100)]
     await asyncio.sleep(0)
     for task in tasks[::2]:
@@ -177,7 +183,9 @@ POISONS: dict[str, Callable[[], dict[Any, Any]]] = {
 
 
 @pytest.mark.parametrize("poison", POISONS)
-async def test_a_poisoned_document_takes_no_other_down(writer: BulkWriter, mongo_db: Database, poison: str) -> None:
+async def test_a_document_that_cannot_be_stored_does_not_affect_the_others(
+    writer: BulkWriter, mongo_db: Database, poison: str
+) -> None:
     good = [put(number) for number in range(50)]
     bad = replace("bad", POISONS[poison]())
     others = asyncio.gather(*(writer.write([put(number)]) for number in range(100, 150)))
@@ -190,7 +198,7 @@ async def test_a_poisoned_document_takes_no_other_down(writer: BulkWriter, mongo
     assert await keys(mongo_db) == {*range(50), *range(100, 150)}
 
 
-async def test_many_poisoned_documents_are_told_apart(
+async def test_many_documents_that_cannot_be_stored_are_each_refused(
     writer: BulkWriter, mongo_db: Database, caplog: pytest.LogCaptureFixture
 ) -> None:
     poisons = [POISONS[name]() for name in POISONS if "MB" not in name]
@@ -200,9 +208,9 @@ async def test_many_poisoned_documents_are_told_apart(
     rejected = await writer.write(writes)
     assert [each.write for each in rejected] == [writes[number] for number in sorted(bad)]
     assert await keys(mongo_db) == set(range(300)) - bad.keys()
-    told = [record.getMessage() for record in caplog.records if record.name == "xingtu_crawler.storage.writer"]
-    assert len(told) == 30
-    assert all(line.startswith("MongoDB refuses a document for things: ") for line in told)
+    logged = [record.getMessage() for record in caplog.records if record.name == "xingtu_crawler.storage.writer"]
+    assert len(logged) == 30
+    assert all(line.startswith("MongoDB refuses a document for things: ") for line in logged)
 
 
 @pytest.mark.parametrize(
@@ -215,7 +223,7 @@ async def test_many_poisoned_documents_are_told_apart(
         nested(100),
     ],
 )
-async def test_whatever_is_odd_and_can_be_stored_is_stored_as_it_is(
+async def test_odd_documents_that_can_be_stored_are_stored_unchanged(
     writer: BulkWriter, mongo_db: Database, data: dict[str, Any]
 ) -> None:
     assert await writer.write([replace("odd", data)]) == []
@@ -223,9 +231,7 @@ async def test_whatever_is_odd_and_can_be_stored_is_stored_as_it_is(
     assert stored == {"_id": "odd", "data": decode(encode(data))}
 
 
-async def test_what_another_index_refuses_is_told_and_not_taken_for_something_newer(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
+async def test_a_duplicate_key_of_another_index_is_a_refusal(writer: BulkWriter, mongo_db: Database) -> None:
     await mongo_db.things.create_index("value", unique=True)
     bad = put("b", "same")
     assert await writer.write([put("a", "same")]) == []
@@ -246,13 +252,13 @@ def newer_wins(key: str, version: int, *, late: bool = False) -> Write:
     )
 
 
-async def test_what_is_older_than_what_is_there_is_no_error(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_an_older_document_is_not_written_and_no_error(writer: BulkWriter, mongo_db: Database) -> None:
     assert await writer.write([newer_wins("a", 5)]) == []
     assert await writer.write([newer_wins("a", 3), newer_wins("b", 1)]) == []
     assert {each["_id"]: each["version"] async for each in mongo_db.things.find()} == {"a": 5, "b": 1}
 
 
-async def test_what_is_late_is_written_as_what_it_is(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_an_older_document_with_late_is_written_as_late(writer: BulkWriter, mongo_db: Database) -> None:
     assert await writer.write([newer_wins("a", 5, late=True)]) == []
     assert await writer.write([newer_wins("a", version, late=True) for version in (3, 6, 4)]) == []
     (document,) = await mongo_db.things.find().to_list()
@@ -260,7 +266,7 @@ async def test_what_is_late_is_written_as_what_it_is(writer: BulkWriter, mongo_d
     assert set(document["late"]) >= {3}
 
 
-async def test_writers_that_race_for_the_same_new_keys_lose_nothing(mongo_uri: str, mongo_db: Database) -> None:
+async def test_writers_that_race_for_the_same_new_keys_lose_no_write(mongo_uri: str, mongo_db: Database) -> None:
     async with opened(mongo_uri, 5) as (_, first), opened(mongo_uri, 5) as (_, second):
         writers = [BulkWriter(each.client[mongo_db.name], Outages(5)) for each in (first, second, first, second)]
         for key in range(100):
@@ -273,6 +279,50 @@ async def test_writers_that_race_for_the_same_new_keys_lose_nothing(mongo_uri: s
     }
 
 
+async def test_an_upsert_that_meets_another_one_of_its_new_key_is_sent_again(faulty: Mongod) -> None:
+    async with opened(faulty.uri, 20) as (writer, database):
+        await database.things.delete_many({})
+        async with fail_point(faulty, "hangBeforeUpsertPerformsInsert") as admin:
+            writing = asyncio.create_task(writer.write([newer_wins("a", 5, late=True)]))
+            hanging = {"waitForFailPoint": "hangBeforeUpsertPerformsInsert", "timesEntered": 1, "maxTimeMS": 20_000}
+            await admin.command(hanging)
+            await database.things.insert_one({"_id": "a", "version": 3})
+        assert await writing == []
+        assert await database.things.find().to_list() == [{"_id": "a", "version": 5}]
+
+
+async def test_a_short_update_that_matches_nothing_is_replaced_by_its_upsert(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    def update(key: str) -> Write:
+        again = UpdateOne({"_id": key, "run": "ours"}, {"$set": {"short": True}})
+        return Write("things", UpdateOne({"_id": key}, {"$set": {"full": True}}, upsert=True), again=again)
+
+    await mongo_db.things.insert_one({"_id": "a", "run": "ours"})
+    assert await writer.write([update("a")]) == []
+    assert await mongo_db.things.find().to_list() == [{"_id": "a", "run": "ours", "short": True}]
+    await mongo_db.things.update_one({"_id": "a"}, {"$set": {"run": "other"}})
+    assert await writer.write([update("a"), update("b")]) == []
+    assert [(each["_id"], each["full"]) async for each in mongo_db.things.find()] == [("a", True), ("b", True)]
+
+
+async def test_videos_and_quarantine_are_acknowledged_before_anything_else_is_sent(
+    mongo_uri: str, mongo_db: Database
+) -> None:
+    commands = Commands()
+    async with opened(mongo_uri, 5, event_listeners=[commands]) as (_, database):
+        writer = BulkWriter(database.client[mongo_db.name], Outages(5))
+        for first, last in [("videos", "author_rec_videos"), ("quarantine", "failures")]:
+            commands.order.clear()
+            assert await writer.write([put("a", collection=last), put("b", collection=first)]) == []
+            assert commands.order == [
+                ("sent", first),
+                ("acknowledged", first),
+                ("sent", last),
+                ("acknowledged", last),
+            ]
+
+
 async def test_the_same_writes_in_any_order_end_the_same(writer: BulkWriter, mongo_db: Database) -> None:
     for seed in range(10):
         versions = [(key, version) for key in "abc" for version in range(8)]
@@ -282,7 +332,7 @@ async def test_the_same_writes_in_any_order_end_the_same(writer: BulkWriter, mon
     assert await mongo_db.things.count_documents({}) == 30
 
 
-async def test_a_mongod_that_is_killed_loses_nothing_that_was_acknowledged(tmp_path: Path) -> None:
+async def test_a_killed_mongod_loses_no_acknowledged_write(tmp_path: Path) -> None:
     directory = tmp_path / "mongo"
     with EmbeddedMongo(directory, min_free_bytes=0) as uri:
         client = await connect(uri, "test", timeout=1.0)
@@ -311,7 +361,7 @@ async def test_a_mongod_that_is_killed_loses_nothing_that_was_acknowledged(tmp_p
         await client.close()
 
 
-async def test_who_waits_for_a_mongodb_that_was_stopped_goes_on_when_it_is_back(
+async def test_writes_wait_for_a_stopped_mongodb_until_it_is_back(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
@@ -326,13 +376,13 @@ async def test_who_waits_for_a_mongodb_that_was_stopped_goes_on_when_it_is_back(
             await asyncio.to_thread(server.start)
             assert await waiting == [[]] * 2000
             assert await keys(database) == {"before", *range(2000)}
-    told = [record.getMessage() for record in caplog.records if record.name.startswith("xingtu_crawler")]
-    assert len(told) == 2
-    assert told[0].startswith("MongoDB is away (")
-    assert told[1].startswith("MongoDB is back after ")
+    logged = [record.getMessage() for record in caplog.records if record.name.startswith("xingtu_crawler")]
+    assert len(logged) == 2
+    assert logged[0].startswith("MongoDB is away (")
+    assert logged[1].startswith("MongoDB is back after ")
 
 
-async def test_when_the_patience_is_over_everyone_is_told(tmp_path: Path) -> None:
+async def test_after_the_longest_outage_every_write_fails(tmp_path: Path) -> None:
     with mongod(tmp_path / "db") as server:
         async with opened(server.uri, 0.5) as (writer, _):
             assert await writer.write([put("before")]) == []
@@ -348,7 +398,7 @@ async def test_when_the_patience_is_over_everyone_is_told(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("code", [91, 189, 11600, 11602, 10107, 13435, 50, 262, 112, 14031, 43, 134, 202, 237, 8000])
-async def test_a_server_in_trouble_is_outlasted(faulty: Mongod, code: int) -> None:
+async def test_writes_are_retried_after_an_error_of_the_server(faulty: Mongod, code: int) -> None:
     async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
         await database.things.delete_many({})
         async with failing(faulty, {"errorCode": code}, {"times": 2}):
@@ -357,7 +407,21 @@ async def test_a_server_in_trouble_is_outlasted(faulty: Mongod, code: int) -> No
         assert await keys(database) == set(range(20))
 
 
-async def test_a_connection_that_breaks_in_the_middle_of_a_write_is_outlasted(faulty: Mongod) -> None:
+async def test_a_write_that_the_server_could_not_do_now_is_sent_again_and_the_others_are_not(faulty: Mongod) -> None:
+    commands = Commands()
+    async with opened(faulty.uri, 20, event_listeners=[commands]) as (writer, database):
+        await database.things.delete_many({})
+        # The error code 112 (WriteConflict) is in the reply's `writeErrors`, not the error of the command.
+        async with (
+            fail_point(faulty, "skipWriteConflictRetries"),
+            fail_point(faulty, "WTWriteConflictException", {"times": 1}),
+        ):
+            assert await writer.write([put(number) for number in range(4)]) == []
+        assert await keys(database) == set(range(4))
+    assert commands.sizes[1:] == [4, 1]
+
+
+async def test_writes_are_retried_after_a_broken_connection(faulty: Mongod) -> None:
     async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
         await database.things.delete_many({})
         async with failing(faulty, {"closeConnection": True}, {"times": 3}):
@@ -365,7 +429,7 @@ async def test_a_connection_that_breaks_in_the_middle_of_a_write_is_outlasted(fa
         assert await keys(database) == set(range(20))
 
 
-async def test_what_was_written_and_could_not_be_confirmed_is_sent_again(faulty: Mongod) -> None:
+async def test_unconfirmed_writes_are_sent_again(faulty: Mongod) -> None:
     fault = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
     commands = Commands()
     async with opened(faulty.uri, 20, event_listeners=[commands]) as (writer, database):
@@ -375,7 +439,9 @@ async def test_what_was_written_and_could_not_be_confirmed_is_sent_again(faulty:
     assert commands.sizes == [2, 2, 2]
 
 
-async def test_writes_that_are_never_confirmed_exhaust_the_patience_and_not_the_processor(faulty: Mongod) -> None:
+async def test_writes_that_are_never_confirmed_fail_after_the_longest_outage_without_busy_waiting(
+    faulty: Mongod,
+) -> None:
     fault = {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}}
     commands = Commands()
     async with opened(faulty.uri, 1.0, event_listeners=[commands]) as (writer, _), failing(faulty, fault):
@@ -384,25 +450,23 @@ async def test_writes_that_are_never_confirmed_exhaust_the_patience_and_not_the_
     assert 2 <= len(commands.sizes) <= 10
 
 
-async def test_a_write_concern_that_cannot_be_met_is_told_at_once(mongo_uri: str, mongo_db: Database) -> None:
+async def test_a_write_concern_that_cannot_be_satisfied_is_an_error_at_once(mongo_uri: str, mongo_db: Database) -> None:
     async with opened(mongo_uri, 60, w=2) as (_, database):
         writer = BulkWriter(database.client[mongo_db.name], Outages(60))
         with pytest.raises(StorageError) as caught:
             await writer.write([put("a")])
-    assert str(caught.value) == (
-        "MongoDB cannot confirm writes as MONGO_URI asks it to: correct w in it, or remove it."
-    )
+    assert str(caught.value) == ("MongoDB cannot confirm writes with the w of MONGO_URI: correct it, or remove it.")
 
 
 @pytest.mark.parametrize("code", [79, 100])
-async def test_writes_that_can_never_be_confirmed_are_told_at_once(faulty: Mongod, code: int) -> None:
+async def test_writes_that_can_never_be_confirmed_fail_at_once(faulty: Mongod, code: int) -> None:
     fault = {"writeConcernError": {"code": code, "errmsg": "not enough data-bearing nodes"}}
     async with opened(faulty.uri, 60) as (writer, _), failing(faulty, fault):
-        with pytest.raises(StorageError, match="correct w in it"):
+        with pytest.raises(StorageError, match="correct it"):
             await writer.write([put("a"), put("b")])
 
 
-async def test_a_user_who_may_not_write_is_told_at_once(tmp_path: Path) -> None:
+async def test_a_user_without_the_right_to_write_is_an_error_at_once(tmp_path: Path) -> None:
     with mongod(tmp_path / "db", "--auth") as server:
         with MongoClient[dict[str, Any]](server.uri) as admin:
             admin.admin.command("createUser", "root", pwd="password", roles=["root"])
@@ -417,19 +481,19 @@ async def test_a_user_who_may_not_write_is_told_at_once(tmp_path: Path) -> None:
     )
 
 
-async def test_what_must_be_written_and_is_refused_is_an_error(mongo_db: Database) -> None:
+async def test_insist_raises_an_error_for_a_refused_write(mongo_db: Database) -> None:
     await mongo_db.create_collection("things", validator={"never": {"$exists": True}})
-    with pytest.raises(StorageError, match=r"refuses to write to things .* type the same command again"):
+    with pytest.raises(StorageError, match=r"refuses a write to things .* run the same command again"):
         await BulkWriter(mongo_db, Outages(5)).insist([put("a"), put("b")])
 
 
-async def test_an_error_that_nobody_knows_is_a_refusal(faulty: Mongod) -> None:
+async def test_an_unknown_error_is_a_refusal(faulty: Mongod) -> None:
     async with opened(faulty.uri, 60) as (writer, _), failing(faulty, {"errorCode": 96}):
         assert len(await writer.write([put("a"), put("b")])) == 2
 
 
-async def test_writing_after_the_end_is_an_error_and_no_refusal(mongo_uri: str) -> None:
+async def test_writing_after_closing_is_an_error_and_no_refusal(mongo_uri: str) -> None:
     async with opened(mongo_uri, 60) as (writer, _):
         pass
-    with pytest.raises(StorageError, match="after it was closed"):
+    with pytest.raises(StorageError, match="after MongoDB was closed"):
         await writer.write([put("a"), put("b")])

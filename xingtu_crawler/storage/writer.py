@@ -1,12 +1,23 @@
-"""Group commit: writes that wait are sent together, and each waits until its own are acknowledged.
+"""Group commit: concurrent writes share bulk writes, and each caller waits until its own are acknowledged.
 
-Whatever has gathered when the last flush ends is the next one, so a batch is as large as the load makes it
-and nothing ever waits for a batch to fill; flushes only keep a small distance, for each of them costs. Within a
-flush `WRITTEN_FIRST` comes first. A write that MongoDB or BSON refuses is told to whoever asked for it and takes no
-other down.
+Theory of operation. Writes queue up while a flush is on its way; when it ends, the queue is the next flush. A flush
+therefore grows with the load, and no write waits for others to fill it. Flushes start at least `_DISTANCE_S` apart,
+because each has a fixed cost. Within a flush, the collections in `WRITTEN_FIRST` are written before all others. A write
+that MongoDB or BSON refuses is returned to its caller and does not affect the other writes of its flush.
 
-Where most of what goes into a collection is new, documents are inserted: an upsert that has to look at its
-predecessor costs more, for the crawl and for the server.
+A write is sent in one of these forms; an error decides which form follows:
+
+    form           sends                 after a duplicate key           after another error    after matching nothing
+    INSERT         `new`                 UPSERT                          UPSERT
+    SHORT          `again`               UPSERT                          UPSERT                 UPSERT
+    UPSERT         `operation`           UPSERT_AGAIN                    refused
+    UPSERT_AGAIN   `operation`           LATE, or done if `late` is None refused
+    LATE           `late`                done                            refused
+
+A write starts as SHORT if it has `again`, as INSERT if it has `new` and most recent writes to its collection were new
+(an insert costs less than an upsert, here and on the server), else as UPSERT. The first duplicate key of an UPSERT may
+be another upsert that created the document at the same moment; the second one means that a newer document is there.
+An error in `AWAY`, or a write concern error, keeps the form: the write is sent again.
 """
 
 from __future__ import annotations
@@ -32,14 +43,16 @@ from xingtu_crawler.storage.collections import WRITTEN_FIRST
 logger = logging.getLogger(__name__)
 
 _MOST_OPERATIONS = 1000
-"""The most writes in one flush: keeps a flush well below MongoDB's 48 MB message limit and memory bounded."""
+"""Maximum number of writes in one flush: bounds its memory, and keeps it well below MongoDB's 48 MB per message."""
 _DISTANCE_S = 0.04
-"""From the start of one flush to that of the next, at least, where several write: a flush costs more than the writes
-of one answer. Who writes alone, one after the other, waits for nobody."""
+"""Minimum time between the starts of two flushes. It does not apply after a flush of one caller alone, so that a
+caller that writes in sequence is not slowed down."""
 _DUPLICATE_KEY = 11000
 _BY_ID = {"_id": 1}
-_UNCONFIRMED = 64
-_UNCONFIRMABLE = "MongoDB cannot confirm writes as MONGO_URI asks it to: correct w in it, or remove it."
+_WRITE_CONCERN_FAILED = 64
+_CANNOT_SATISFY_WRITE_CONCERN = frozenset({79, 100})
+_BAD_VALUE = 2
+_UNCONFIRMABLE = "MongoDB cannot confirm writes with the w of MONGO_URI: correct it, or remove it."
 
 
 Operation = UpdateOne | DeleteOne | DeleteMany
@@ -47,20 +60,19 @@ Operation = UpdateOne | DeleteOne | DeleteMany
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """One write to one collection.
-
-    An upsert whose filter passes over a newer document collides with it; then `late` is sent in its place, where
-    there is one. `new` is the document that the upsert comes to where there is none yet. `again` comes to the same as
-    the upsert where it matches, and costs a fraction: for what has just been written. `entity` is the `_id` of a
-    document whose history is kept. What is costly to build is given as a function, and built where it is needed.
-    """
+    """One write to one collection. An operation that is costly to build may be given as a function."""
 
     collection: str
     operation: Operation | Callable[[], UpdateOne]
+    """The write itself: idempotent, because an outage sends it again. An upsert must not match a newer document."""
     late: Callable[[], UpdateOne] | None = None
+    """Sent instead of the upsert if a newer document exists; None: nothing is written then."""
     new: dict[str, Any] | None = None
+    """The document that the upsert creates for a new key."""
     again: UpdateOne | None = None
+    """A cheap equivalent of the upsert that matches only if the last write of this key was of this run."""
     entity: str | None = None
+    """The `_id` of the document if its history is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +84,27 @@ class Rejected:
 
 
 class _Form(Enum):
-    """Which operation a write is sent as."""
+    """What a write is sent as; see the module's table."""
 
-    FULL = auto()
-    NEW = auto()
-    AGAIN = auto()
+    INSERT = auto()
+    SHORT = auto()
+    UPSERT = auto()
+    UPSERT_AGAIN = auto()
+    LATE = auto()
+
+
+_AFTER_DUPLICATE_KEY = {_Form.UPSERT: _Form.UPSERT_AGAIN, _Form.UPSERT_AGAIN: _Form.LATE}
 
 
 @dataclass(slots=True)
 class _Ticket:
-    """What one caller waits for: that nothing of it is open any more, or that something of it has failed."""
+    """What one caller of `write` waits for."""
 
     done: asyncio.Future[None]
     open: int
+    """Number of writes that are not settled."""
     errors: list[tuple[int, str]] = field(default_factory=list)
+    """The position and the error of each refused write."""
 
     def settle(self, number: int, error: str | None) -> None:
         if error is not None:
@@ -101,29 +120,46 @@ class _Ticket:
 
 @dataclass(slots=True)
 class _Job:
+    """One write on its way, for one caller."""
+
     write: Write
     ticket: _Ticket
     number: int
-    collisions: int = 0
-    form: _Form = _Form.FULL
+    """The position of the write among those of its caller."""
+    form: _Form = _Form.UPSERT
 
     @property
     def operation(self) -> Operation | InsertOne[dict[str, Any]]:
-        if self.form is _Form.NEW and self.write.new is not None:
-            return InsertOne(self.write.new)
-        if self.form is _Form.AGAIN and self.write.again is not None:
-            return self.write.again
-        # The first collision may be two upserts of one new key that met: then trying again is right.
-        operation = self.write.late if self.collisions > 1 and self.write.late else self.write.operation
+        write = self.write
+        if self.form is _Form.INSERT and write.new is not None:
+            return InsertOne(write.new)
+        if self.form is _Form.SHORT and write.again is not None:
+            return write.again
+        operation = write.late if self.form is _Form.LATE and write.late else write.operation
         return operation() if callable(operation) else operation
 
     def settle(self, error: str | None) -> None:
         self.ticket.settle(self.number, error)
 
+    def resolve(self, error: dict[str, Any]) -> bool:
+        """Take the form that follows an error of the server and return True, or settle the write and return False."""
+        if self.form in {_Form.INSERT, _Form.SHORT}:
+            self.form = _Form.UPSERT
+            return True
+        if error["code"] != _DUPLICATE_KEY or error.get("keyPattern", _BY_ID) != _BY_ID:
+            self.settle(error["errmsg"])
+            return False
+        following = _AFTER_DUPLICATE_KEY.get(self.form)
+        if following is None or (following is _Form.LATE and self.write.late is None):
+            self.settle(None)  # a newer document is there, and has to stay
+            return False
+        self.form = following
+        return True
+
 
 @dataclass(slots=True)
-class _Lately:
-    """How much of what has lately been sent to a collection was new: whether inserting is worth the try."""
+class _Share:
+    """How many of the last writes to a collection created a document."""
 
     sent: int = 0
     new: int = 0
@@ -141,20 +177,25 @@ class _Lately:
 
 
 class BulkWriter:
-    """Writes to the collections of one database."""
+    """Writes to the collections of one database.
+
+    Args:
+        database: the database to write to.
+        outages: waits for MongoDB where it is away.
+    """
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
         self._database = database
         self._outages = outages
         self._waiting: deque[_Job] = deque()
-        self._lately: defaultdict[str, _Lately] = defaultdict(_Lately)
+        self._shares: defaultdict[str, _Share] = defaultdict(_Share)
         self._flushing: asyncio.Task[None] | None = None
         self._not_before = float("-inf")
 
     async def write(self, writes: Sequence[Write]) -> list[Rejected]:
-        """Return when every write is acknowledged or refused for good; the refused ones are returned.
+        """Write, and return the refused writes once every other one is acknowledged.
 
-        Raises `StorageError` where MongoDB stayed away for longer than the patience, or refuses whatever is written.
+        Raises `StorageError` where MongoDB stays away for longer than the patience, or refuses every write.
         """
         if not writes:
             return []
@@ -169,18 +210,18 @@ class BulkWriter:
         return rejected
 
     async def insist(self, writes: Sequence[Write]) -> None:
-        """Write what has no other place to go; raise `StorageError` where MongoDB refuses any of it too."""
+        """Write, and raise `StorageError` where MongoDB refuses one of the writes."""
         for each in await self.write(writes):
             raise StorageError(
-                f"MongoDB refuses to write to {each.write.collection} ({each.error}): put that right and type the "
-                "same command again."
+                f"MongoDB refuses a write to {each.write.collection} ({each.error}): correct that, then run the same "
+                "command again."
             )
 
     async def _flush(self) -> None:
         now = asyncio.get_running_loop().time
         try:
             while self._waiting:
-                # At least until whoever else writes in this turn of the loop has come along.
+                # Even 0 s let the other callers of this turn of the event loop add their writes.
                 await asyncio.sleep(max(0.0, self._not_before - now()))
                 begun = now()
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_OPERATIONS))]
@@ -195,26 +236,27 @@ class BulkWriter:
             self._flushing = None
 
     async def _commit(self, collection: str, jobs: list[_Job]) -> None:
-        """Settle every job: acknowledged, rejected, or failed with `StorageError`."""
-        mostly_new = self._lately[collection].mostly_new
+        """Choose the forms of these jobs, and send them until each is settled."""
+        mostly_new = self._shares[collection].mostly_new
         for job in jobs:
             if job.write.again is not None:
-                job.form = _Form.AGAIN
+                job.form = _Form.SHORT
             elif mostly_new and job.write.new is not None:
-                job.form = _Form.NEW
+                job.form = _Form.INSERT
         await self._send(collection, jobs)
 
     async def _send(self, collection: str, jobs: list[_Job]) -> None:
+        """Send jobs until each is acknowledged, refused, or failed with an exception."""
         try:
             while jobs:
                 attempt = partial(self._attempt, collection, jobs)
                 jobs = await self._outages.retry_while_away(attempt, swift=True)
-        except Exception as error:  # noqa: BLE001 - whoever waits must be told, whatever it was
+        except Exception as error:  # noqa: BLE001 - each caller gets it, whatever it is
             for job in jobs:
                 job.ticket.fail(error)
 
     async def _attempt(self, collection: str, jobs: list[_Job]) -> list[_Job]:
-        """Send one bulk write; return the jobs that are still to be written."""
+        """Send one bulk write; return the jobs that have to be sent again."""
         try:
             result = await self._database[collection].bulk_write([job.operation for job in jobs], ordered=False)
         except BulkWriteError as error:
@@ -223,14 +265,14 @@ class BulkWriter:
             missed = self._missed(jobs, new + error.details["nMatched"] + len(error.details["writeErrors"]))
             return self._sort_out(jobs, error, missed=missed)
         except InvalidOperation:
-            raise StorageError("MongoDB was written to after it was closed: type the same command again.") from None
-        # UnicodeError is a ValueError; RecursionError is nesting that the encoder cannot follow.
+            raise StorageError("A write came after MongoDB was closed: run the same command again.") from None
+        # What an encoder raises: UnicodeError is a ValueError, RecursionError means nesting that is too deep.
         except (PyMongoError, BSONError, OverflowError, ValueError, TypeError, RecursionError) as error:
             if isinstance(error, ConnectionFailure):
                 raise
             if isinstance(error, OperationFailure) and (is_away(error) or error.code in UNAUTHORIZED):
                 raise
-            if isinstance(error, OperationFailure) and _is_about_write_concern(error.code, str(error)):
+            if isinstance(error, OperationFailure) and _is_unsatisfiable(error.code, str(error)):
                 raise StorageError(_UNCONFIRMABLE) from None
             return await self._isolate(collection, jobs, error)
         new = result.inserted_count + result.upserted_count
@@ -238,21 +280,21 @@ class BulkWriter:
         return self._settle(jobs, missed=self._missed(jobs, new + result.matched_count))
 
     def _note(self, collection: str, jobs: list[_Job], new: int) -> None:
-        """Learn what share is new of what may be: of what has just been written nothing is."""
-        self._lately[collection].note(sum(job.form is not _Form.AGAIN for job in jobs), new)
+        """Count how many writes created a document, of those that could: a short update never does."""
+        self._shares[collection].note(sum(job.form is not _Form.SHORT for job in jobs), new)
 
     @staticmethod
     def _missed(jobs: list[_Job], done: int) -> bool:
-        """Tell whether one of the short updates may have matched nothing; which, the server does not say."""
-        return done < len(jobs) and any(job.form is _Form.AGAIN for job in jobs)
+        """Return whether a short update may have matched nothing. The server only reports the sum."""
+        return done < len(jobs) and any(job.form is _Form.SHORT for job in jobs)
 
     @staticmethod
     def _settle(jobs: list[_Job], *, missed: bool) -> list[_Job]:
-        """Settle what is written; return what has to be sent in full, which does not count a second time."""
+        """Settle written jobs; return those to send as upserts, which count no observation twice."""
         again: list[_Job] = []
         for job in jobs:
-            if missed and job.form is _Form.AGAIN:
-                job.form = _Form.FULL
+            if missed and job.form is _Form.SHORT:
+                job.form = _Form.UPSERT
                 again.append(job)
             else:
                 job.settle(None)
@@ -260,34 +302,26 @@ class BulkWriter:
 
     @classmethod
     def _sort_out(cls, jobs: list[_Job], error: BulkWriteError, *, missed: bool) -> list[_Job]:
+        """Settle what an unordered bulk write has decided; return the jobs that have to be sent again."""
         failed = {each["index"]: each for each in error.details["writeErrors"]}
-        # Where the write concern failed, what was written may be rolled back: once more.
-        unsure = error.details.get("writeConcernErrors") or []
-        if any(_is_about_write_concern(each["code"], each["errmsg"]) for each in unsure):
+        # After a write concern error, every write may still be rolled back.
+        unconfirmed = error.details.get("writeConcernErrors") or []
+        if any(_is_unsatisfiable(each["code"], each["errmsg"]) for each in unconfirmed):
             raise StorageError(_UNCONFIRMABLE)
         again: list[_Job] = []
         for index, job in enumerate(jobs):
-            code = failed[index]["code"] if index in failed else None
-            if code is None and not unsure:
+            failure = failed.get(index)
+            if failure is None and not unconfirmed:
                 again += cls._settle([job], missed=missed)
-            elif code is None or code in AWAY:
-                again.append(job)
-            elif job.form is not _Form.FULL:  # there is a document already, or this server inserts no such names
-                job.form = _Form.FULL
-                again.append(job)
-            elif code != _DUPLICATE_KEY or failed[index].get("keyPattern", _BY_ID) != _BY_ID:
-                job.settle(failed[index]["errmsg"])
-            elif job.collisions > 0 and not (job.collisions == 1 and job.write.late):
-                job.settle(None)  # the document there is newer than this one
-            else:
-                job.collisions += 1
+            elif failure is None or failure["code"] in AWAY or job.resolve(failure):
                 again.append(job)
         if len(again) == len(jobs) and all(each["code"] in AWAY for each in failed.values()):
-            raise OperationFailure("the server could not confirm the writes", _UNCONFIRMED)
+            # Without progress, wait as for a server that is away.
+            raise OperationFailure("the server could not confirm the writes", _WRITE_CONCERN_FAILED)
         return again
 
     async def _isolate(self, collection: str, jobs: list[_Job], error: Exception) -> list[_Job]:
-        """Find the writes that break the whole batch; settle all jobs."""
+        """Find the jobs that make the whole bulk write fail, by halves; settle all jobs."""
         if len(jobs) == 1:
             jobs[0].settle(brief(error))
             return []
@@ -297,6 +331,6 @@ class BulkWriter:
         return []
 
 
-def _is_about_write_concern(code: int | None, message: str) -> bool:
-    """Tell whether an error says that no write can ever be confirmed as asked for: no such mode, too few members."""
-    return code in {79, 100} or (code == 2 and "'w'" in message)
+def _is_unsatisfiable(code: int | None, message: str) -> bool:
+    """Return whether a write concern can never be satisfied: an unknown mode, or too few members."""
+    return code in _CANNOT_SATISFY_WRITE_CONCERN or (code == _BAD_VALUE and "'w'" in message)
