@@ -10,6 +10,7 @@ import pytest
 from harness import Crawler, MakeCrawler, StartSandbox, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.options import Options
 from xingtu_crawler.storage.spill import Spill, build_answer
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -72,7 +73,8 @@ async def test_spill_files_are_loaded(crawled: tuple[Crawler, Any], mongo_db: Da
     assert document is not None
     asked = {"endpoint": "base_info", "star_id": document["star_id"], "platform": "PICTURE_TEXT"}
     body = b'{"code": 0, "data": {"id": "%s", "nick_name": "x"}}' % document["star_id"].encode()
-    directory = tmp_path / ".data" / "spill" / mongo_db.name
+    settings = {"MONGO_URI": crawler.mongo_uri, "MONGO_DATABASE": mongo_db.name, "XINGTU_DATA_DIR": tmp_path / ".data"}
+    directory = Options.read(settings).spill_directory
     Spill(directory, "run").add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, tzinfo=UTC)))
     assert "From spill files: 1 would be recovered (base_info 1)" in crawler.scrapy("replay", "--dry-run").stdout
     assert len(list(directory.iterdir())) == 1
@@ -94,7 +96,7 @@ def test_without_a_dataset_there_is_nothing_to_replay(tmp_path: Path) -> None:
 def test_what_was_spilled_before_there_was_a_dataset_is_one(tmp_path: Path) -> None:
     asked = {"endpoint": "base_info", "star_id": "7", "platform": "SHORT_VIDEO"}
     body = b'{"code": 0, "data": {"id": "7", "nick_name": "x"}}'
-    spill = Spill(tmp_path / ".data" / "spill" / "xingtu", "run")
+    spill = Spill(Options.read({"XINGTU_DATA_DIR": tmp_path / ".data"}).spill_directory, "run")
     spill.add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, tzinfo=UTC)))
     done = run(command("replay"), cwd=tmp_path, env=environment())
     assert done.returncode == 0, done.stderr

@@ -91,7 +91,7 @@ class XingtuSpider(Spider):
     def update_settings(cls, settings: BaseSettings) -> None:
         """Add the project's `API_CRAWL` settings below those of the project and the command line."""
         super().update_settings(settings)
-        settings.setdict(settings.getdict("API_CRAWL"), priority="addon")
+        settings.setdict(settings["API_CRAWL"], priority="addon")
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:
