@@ -9,7 +9,7 @@ from harness import ROOT
 from sources import close_reasons, outcomes, stats
 
 from xingtu_crawler import options, reference, settings
-from xingtu_crawler.arguments.spiders import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
+from xingtu_crawler.arguments.tables import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.outcome import DONE, NEXT_STEP
 from xingtu_crawler.storage import collections
 

@@ -8,7 +8,7 @@ import pytest
 
 from xingtu_crawler.arguments.filters import BY_ARGUMENT, FILTERS, Filter, Kind, Source, find
 from xingtu_crawler.arguments.query import AuthorQuery
-from xingtu_crawler.arguments.typed import folded
+from xingtu_crawler.arguments.wording import folded
 
 PAGE = Path(__file__).parents[2] / "docs" / "search-filters.md"
 FEW = 3
@@ -43,7 +43,7 @@ def section(filter_: Filter) -> str:
         lines += ["| heading | labels |", "|---|---|"]
         lines += [f"| {heading} | {', '.join(labels)} |" for heading, labels in filter_.labels.items()]
     elif any(filter_.codes.values()) or len(filter_.codes) > FEW:
-        lines += ["| code | may also be typed |", "|---|---|"]
+        lines += ["| code | aliases |", "|---|---|"]
         lines += [f"| `{code}` | {', '.join(aliases)} |" for code, aliases in filter_.codes.items()]
     else:
         return ""

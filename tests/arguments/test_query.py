@@ -100,27 +100,27 @@ def test_every_generation_of_price_types_is_sent_as_typed(price_type: str) -> No
             {"kol_price_type": "video_21_60s"},
             (
                 "kol_price_type=video_21_60s: video_21_60s is not among the documented values of kolPriceType "
-                "(did you mean VIDEO_21_60S?); sent as typed."
+                "(did you mean VIDEO_21_60S?); sent as given."
             ),
         ),
         (
             {"kolPriceType": "千寻"},
-            "kolPriceType=千寻: 千寻 is not among the documented values of kolPriceType; sent as typed.",
+            "kolPriceType=千寻: 千寻 is not among the documented values of kolPriceType; sent as given.",
         ),
         (
             {"content_tag": "天文馆"},
-            "content_tag=天文馆: 天文馆 is not among the documented values of contentTag; sent as typed.",
+            "content_tag=天文馆: 天文馆 is not among the documented values of contentTag; sent as given.",
         ),
         (
             {"location": "广东"},
-            "location=广东: 广东 is not among the documented values of location (did you mean 广东省?); sent as typed.",
+            "location=广东: 广东 is not among the documented values of location (did you mean 广东省?); sent as given.",
         ),
         (
             {"follower_range": "010-100"},
             "follower_range=10-100: read as raw follower counts, 10 to 100 followers.",
         ),
-        ({"newFilter": "x"}, "newFilter=x: newFilter is not a known search filter; it is sent as typed."),
-        ({"filter.gender": "Other "}, "filter.gender=Other: gender is sent exactly as typed, unchecked."),
+        ({"newFilter": "x"}, "newFilter=x: newFilter is not a known search filter; it is sent as given."),
+        ({"filter.gender": "Other "}, "filter.gender=Other: gender is sent exactly as given, unchecked."),
     ],
 )
 def test_what_is_sent_with_a_warning(filters: dict[str, str], warning: str) -> None:
@@ -163,19 +163,19 @@ def test_labels_that_are_nowhere_listed_pass_without_a_word() -> None:
         ),
         (
             {"follower_range": "10-20k"},  # ten, or ten thousand?
-            "follower_range=10-20k: not min-max in whole numbers; write it as in follower_range=100000-500000.",
+            "follower_range=10-20k: not min-max in whole numbers; write it like follower_range=100000-500000.",
         ),
         (
             {"follower_range": "1.5-3"},
-            "follower_range=1.5-3: not min-max in whole numbers; write it as in follower_range=100000-500000.",
+            "follower_range=1.5-3: not min-max in whole numbers; write it like follower_range=100000-500000.",
         ),
         (
             {"follower_range": "10²-200"},
-            "follower_range=10²-200: not min-max in whole numbers; write it as in follower_range=100000-500000.",
+            "follower_range=10²-200: not min-max in whole numbers; write it like follower_range=100000-500000.",
         ),
         (
             {"follower_range": "10000"},
-            "follower_range=10000: not min-max in whole numbers; write it as in follower_range=100000-500000.",
+            "follower_range=10000: not min-max in whole numbers; write it like follower_range=100000-500000.",
         ),
         (
             {"follower_range": "10000-"},
@@ -204,20 +204,23 @@ def test_labels_that_are_nowhere_listed_pass_without_a_word() -> None:
             {"interaction_rate_range": "0-500"},
             (
                 "interaction_rate_range=0-500: rates are fractions from 0 to 1 (0.01 is 1%); "
-                "write it as in interaction_rate_range=0.01-1."
+                "write it like interaction_rate_range=0.01-1."
             ),
         ),
         (
             {"expected_cpm_range": "cheap"},
-            "expected_cpm_range=cheap: not min-max in numbers; write it as in expected_cpm_range=0-10.",
+            "expected_cpm_range=cheap: not min-max in numbers; write it like expected_cpm_range=0-10.",
         ),
         (
             {"progress_task_range": "8-10"},
-            "progress_task_range=8-10: not days:min-max in whole numbers; write it as in progress_task_range=30:8-.",
+            "progress_task_range=8-10: not days:min-max in whole numbers; write it like progress_task_range=30:8-.",
         ),
         (
             {"progress_task_range": "0:8-10"},
-            "progress_task_range=0:8-10: the number of days is at least 1; write it as in progress_task_range=30:8-.",
+            (
+                "progress_task_range=0:8-10: the number of days must be at least 1; "
+                "write it like progress_task_range=30:8-."
+            ),
         ),
         (
             {"progress_task_range": "30:9-8"},
@@ -225,45 +228,45 @@ def test_labels_that_are_nowhere_listed_pass_without_a_word() -> None:
         ),
         (
             {"kol_price_range": "1-2"},
-            "kol_price_range=1-2: a price range needs kol_price_type=, as in kol_price_type=VIDEO_21_60S.",
+            "kol_price_range=1-2: a price range needs kol_price_type=, for example kol_price_type=VIDEO_21_60S.",
         ),
         (
             {"kolPriceRange": "1-2"},
-            "kolPriceRange=1-2: a price range needs kolPriceType=, as in kolPriceType=VIDEO_21_60S.",
+            "kolPriceRange=1-2: a price range needs kolPriceType=, for example kolPriceType=VIDEO_21_60S.",
         ),
         (
             {"search_type": "CONTNET"},
             (
                 "search_type=CONTNET: CONTNET is not a value of searchType; did you mean CONTENT? "
-                "It is one of NICKNAME, CONTENT."
+                "It must be one of NICKNAME, CONTENT."
             ),
         ),
-        ({"gender": "5"}, "gender=5: 5 is not a value of gender; it is one of MALE, FEMALE."),
+        ({"gender": "5"}, "gender=5: 5 is not a value of gender; it must be one of MALE, FEMALE."),
         (
             {"industry": "GAME"},
             (
                 "industry=GAME: GAME is not a value of industry; did you mean GAMES? "
-                "It is one of those in docs/search-filters.md."
+                "It must be one of the codes in docs/search-filters.md."
             ),
         ),
         (
             {"fans_image": "AGE_18_23,宇航员协会"},
             (
                 "fans_image=AGE_18_23,宇航员协会: 宇航员协会 is not a value of fansImage; "
-                "it is one of those in docs/search-filters.md."
+                "it must be one of the codes in docs/search-filters.md."
             ),
         ),
         (
             {"is_superstar": "maybe"},
-            "is_superstar=maybe: maybe is not a value of isSuperstar; it is one of true, false.",
+            "is_superstar=maybe: maybe is not a value of isSuperstar; it must be one of true, false.",
         ),
         (
             {"content_tag": "美妆,,穿搭"},
             "content_tag=美妆,,穿搭: an element of the list is empty; remove the extra comma.",
         ),
         ({"keyword": " \u3000"}, "keyword=: the value is missing; give one or leave the argument out."),
-        ({"keyword": "a\nb"}, "keyword=a\\nb: the value holds a character that is no text; type it again."),
-        ({"keyword": "a\udc80"}, "keyword=a\\udc80: the value holds a character that is no text; type it again."),
+        ({"keyword": "a\nb"}, "keyword=a\\nb: the value contains a character that is not text; remove it."),
+        ({"keyword": "a\udc80"}, "keyword=a\\udc80: the value contains a character that is not text; remove it."),
         (
             {"follower_range": "1-2", "followerRange": "1-2"},
             "follower_range= and followerRange= are the same filter: give one of them.",
@@ -274,11 +277,17 @@ def test_labels_that_are_nowhere_listed_pass_without_a_word() -> None:
         ),
         (
             {"follower-range": "1-2"},
-            "follower-range= is no name of a filter: a letter, then letters, digits and underscores.",
+            "follower-range= is not a filter name: use a letter, then letters, digits and underscores.",
         ),
-        ({"filter.": "1"}, "filter.= is no name of a filter: a letter, then letters, digits and underscores."),
-        ({"page": "3"}, "page= cannot be a filter, the crawl turns the pages: limit it by max_pages=."),
-        ({"filter.page": "3"}, "filter.page= cannot be a filter, the crawl turns the pages: limit it by max_pages=."),
+        ({"filter.": "1"}, "filter.= is not a filter name: use a letter, then letters, digits and underscores."),
+        (
+            {"page": "3"},
+            "page= cannot be a filter: the crawl reads the pages itself. Limit them with max_pages=.",
+        ),
+        (
+            {"filter.page": "3"},
+            "filter.page= cannot be a filter: the crawl reads the pages itself. Limit them with max_pages=.",
+        ),
     ],
 )
 def test_what_is_refused_and_in_which_words(filters: dict[str, str], message: str) -> None:
@@ -289,7 +298,7 @@ def test_what_is_refused_and_in_which_words(filters: dict[str, str], message: st
 def test_a_token_is_refused_and_not_repeated(name: str) -> None:
     message = refusal({name: "abcd1234"})
     assert message == (
-        f"{name}= cannot be an argument, arguments are logged and stored: "
+        f"{name}= cannot be an argument, because arguments are logged and stored: "
         "set the environment variable JUSTONEAPI_TOKEN."
     )
 

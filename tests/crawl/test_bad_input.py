@@ -67,7 +67,7 @@ ARGUMENTS = [
     Case(
         "argument",
         square(platfrom="LIVE_STREAMING"),
-        "Unknown argument platfrom=: did you mean platform=? To send it as a search filter all the same, type "
+        "Unknown argument platfrom=: did you mean platform=? To send it as a search filter anyway, write "
         "-a filter.platfrom=VALUE.",
     ),
     Case(
@@ -88,41 +88,42 @@ ARGUMENTS = [
     Case(
         "count",
         square(max_pages="-1"),
-        "max_pages=-1: not a whole number from 1 up; leave max_pages out for no limit.",
+        "max_pages=-1: not a whole number of 1 or more; leave max_pages out for no limit.",
     ),
     Case(
         "endpoint",
         square(endpoints="price"),
-        "endpoints=price: price is unknown; it is one of base_info, marketing_info, rec_videos, video_distribution, "
-        "none.",
+        "endpoints=price: price is unknown; it must be one of base_info, marketing_info, rec_videos, "
+        "video_distribution, none.",
     ),
     Case(
         "endpoints_contradict",
         square(endpoints="none,base_info"),
-        "endpoints=none,base_info: none contradicts the others; write endpoints=none for the search alone.",
+        "endpoints=none,base_info: none cannot be combined with others; write endpoints=none for the search alone.",
     ),
     Case(
         "star_id",
         authors(star_ids="12a"),
-        "star_ids=12a: 12a is not a star id: digits only, at most 20, the first not 0.",
+        "star_ids=12a: 12a is not a star id: use 1 to 20 digits, the first one not 0.",
     ),
     Case(
         "no_authors",
         authors(),
-        "No authors are named: type -a star_ids=ID,ID or -a star_ids_file=PATH, or -a missing=1, failed=1 or stale=7d "
-        "for those in MongoDB.",
+        "No authors given: add -a star_ids=ID,ID or -a star_ids_file=PATH, or select them from MongoDB with "
+        "-a missing=1, -a failed=1 or -a stale=7d.",
     ),
     Case(
         "authors_twice",
         authors(star_ids="1", star_ids_file="empty"),
-        "star_ids= and star_ids_file= contradict each other: give one of them.",
+        "star_ids= and star_ids_file= cannot be combined: give one of them.",
     ),
-    Case("empty_file", authors(star_ids_file="empty"), "empty holds no star id: write one per line."),
-    Case("missing_file", authors(star_ids_file="missing"), "missing: there is no such file."),
+    Case("empty_file", authors(star_ids_file="empty"), "empty contains no star id: write one per line."),
+    Case("missing_file", authors(star_ids_file="missing"), "missing does not exist."),
     Case(
         "token_as_argument",
         square(token="S3NT1NEL"),
-        "token= cannot be an argument, arguments are logged and stored: set the environment variable JUSTONEAPI_TOKEN.",
+        "token= cannot be an argument, because arguments are logged and stored: set the environment variable "
+        "JUSTONEAPI_TOKEN.",
     ),
 ]
 

@@ -137,13 +137,13 @@ async def test_queries_are_planned_with_one_page_each(
     ("text", "said"),
     [
         ("gender=FEMALE\ngendr=MALE\n", "line 2: Unknown argument gendr=: did you mean gender=?"),
-        ("gender=FEMALE gender=MALE\n", "line 1: gender= stands there twice."),
-        ("max_pages=3\n", "line 1: max_pages= is for the whole crawl: type it with -a."),
-        ("keyword=美食\nsort=FANS\n", "line 2: sort= contradicts the one that was typed with -a."),
-        ("gender=FEMALE\n# x\ngender=女性\n", "line 3: this is the query of line 1."),
-        ("keyword='美食\n", "line 1: a quotation mark or a backslash stands alone."),
-        ("美食\n", "line 1: 美食 is no filter: write NAME=VALUE, and quote a value with spaces."),
-        ("# nothing\n\n", "holds no query: write one per line, as in keyword=美食."),
+        ("gender=FEMALE gender=MALE\n", "line 1: gender= is given twice."),
+        ("max_pages=3\n", "line 1: max_pages= applies to the whole crawl: give it with -a."),
+        ("keyword=美食\nsort=FANS\n", "line 2: sort= contradicts the value given with -a."),
+        ("gender=FEMALE\n# x\ngender=女性\n", "line 3: this repeats the query of line 1."),
+        ("keyword='美食\n", "line 1: a quotation mark or a backslash is unbalanced."),
+        ("美食\n", "line 1: 美食 is not a filter: write NAME=VALUE, and quote a value with spaces."),
+        ("# nothing\n\n", "contains no query: write one per line, for example keyword=美食."),
     ],
 )
 def test_a_wrong_line_is_named_before_any_call(

@@ -1,1 +1,1 @@
-"""What a user types after `-a`: filters, ranges, ids, files, queries. Read into plain values before the first call."""
+"""Arguments of the spiders (`-a NAME=VALUE`): filters, ranges, ids, files; read into plain values before any call."""

@@ -1,6 +1,6 @@
-"""The filters of the author search as a table: names, kinds, values, defaults and where each is documented.
+"""The filters of the author search as a table: name, kind, values, default and source of each.
 
-`api.values` reads what is typed for one filter, `api.query` puts a whole query together; here is data only.
+`values` reads the value of one filter, `query` builds a whole query.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from xingtu_crawler.arguments import vocabulary
 
 
 class Kind(StrEnum):
-    """How a filter's value is written."""
+    """The form of a filter's value."""
 
     TEXT = "text"
     CODE = "one code"
@@ -30,7 +30,7 @@ class Kind(StrEnum):
 
 
 class Source(StrEnum):
-    """Where a filter is documented; the API's documentation page is the older of the two."""
+    """The source of a filter; the API's documentation page is older than its OpenAPI description."""
 
     PAGE = "documentation page"
     OPENAPI = "OpenAPI"
@@ -40,9 +40,9 @@ class Source(StrEnum):
 class Filter:
     """One filter of the author search.
 
-    `name` is the API's, `codes` maps each code to its documented aliases, `labels` the headings to the labels
-    under them, `numbered` says that a label may be given by its number, and `default` is what the API does
-    without the filter where that is documented.
+    `name` is the API's. `codes` maps each code to its documented aliases, `labels` each heading to the labels under
+    it. `headings_count`: a heading is a label too. `exhaustive`: the documentation lists every label. `numbered`: a
+    label may be given by its number. `default` is the documented behaviour of the API without the filter.
     """
 
     name: str
@@ -59,12 +59,12 @@ class Filter:
 
     @property
     def argument(self) -> str:
-        """The name in snake case, as it is typed after `-a`."""
+        """The name in snake case, as users write it after `-a`."""
         return re.sub(r"[A-Z]", lambda letter: "_" + letter[0].lower(), self.name)
 
     @property
     def known(self) -> dict[str, str]:
-        """Every documented value and alias, to the value that is sent for it."""
+        """Every documented value and alias, mapped to the value that is sent for it."""
         headings = self.labels if self.headings_count else ()
         pairs = [(value, value) for value in chain(self.codes, headings, *self.labels.values())]
         pairs += [(alias, code) for code, aliases in self.codes.items() for alias in aliases]
@@ -78,7 +78,7 @@ _TABLE = (
     Filter(
         "searchType",
         Kind.CODE,
-        "What the keyword is looked for in: the nickname or the content.",
+        "Where to search for the keyword: in the nickname or in the content.",
         "CONTENT",
         Source.PAGE,
         codes={"NICKNAME": (), "CONTENT": ()},
@@ -88,7 +88,7 @@ _TABLE = (
     Filter(
         "kolPriceType",
         Kind.OPEN_CODE,
-        "Which price of the rate card `kol_price_range` is about; sent exactly as typed.",
+        "Price of the rate card that `kol_price_range` refers to; sent exactly as given.",
         "VIDEO_21_60S",
         Source.PAGE,
         codes=vocabulary.PRICE_TYPES,
@@ -105,7 +105,7 @@ _TABLE = (
     Filter(
         "sort",
         Kind.CODE,
-        "Order of the answer: by followers, descending, or by the platform's own score.",
+        "Order of the results: by followers, descending, or by the platform's own score.",
         "FANS",
         codes={"DEFAULT": (), "FANS": ()},
         default="FANS",
@@ -185,26 +185,26 @@ _TABLE = (
     Filter(
         "progressTaskRange",
         Kind.DAYS,
-        "Number of tasks in progress over so many days: `30:8-` is 8 or more in 30 days.",
+        "Number of tasks in progress within a number of days: `30:8-` means 8 or more within 30 days.",
         "30:8-",
     ),
     Filter("isCuratedAuthor", Kind.FLAG, "Curated authors only.", "true", codes=_FLAG, default="false"),
     Filter(
         "authorList",
         Kind.CODE,
-        "One list of authors that the platform curates for an activity.",
+        "A list of authors that the platform curates for an activity.",
         "SHORT_DRAMA_ACTORS",
         codes=vocabulary.AUTHOR_LISTS,
     ),
 )
 
 FILTERS: dict[str, Filter] = {filter_.name: filter_ for filter_ in _TABLE}
-"""Every known filter by the API's name, those of the documentation page first."""
+"""Every known filter by the API's name; the filters of the documentation page come first."""
 
 BY_ARGUMENT: dict[str, Filter] = {filter_.argument: filter_ for filter_ in _TABLE}
-"""The same filters by the name that is typed; `keyword` and others are spelled the same in both."""
+"""The same filters by their name in snake case; some, such as `keyword`, have the same name in both."""
 
 
 def find(name: str) -> Filter | None:
-    """Return the filter that is called `name` in either spelling."""
+    """Return the filter with this name in either spelling, or None."""
     return FILTERS.get(name) or BY_ARGUMENT.get(name)

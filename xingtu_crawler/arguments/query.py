@@ -1,6 +1,6 @@
-"""A query of the author search: which filters, in one canonical form, under one stable key.
+"""A query of the author search: its filters in one canonical form, with one stable key.
 
-It knows names and what contradicts what; it makes no request and knows no page, no token and no spider.
+Knows the filters and which of them contradict each other; knows no request, page, token or spider.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from difflib import get_close_matches
 
 from xingtu_crawler.arguments.filters import Filter, find
-from xingtu_crawler.arguments.typed import Typed, shown
+from xingtu_crawler.arguments.typed import Typed
 from xingtu_crawler.arguments.values import canonical
+from xingtu_crawler.arguments.wording import shown
 from xingtu_crawler.exceptions import ArgumentError
 
 FORCED = "filter."
-"""`filter.NAME=VALUE` sends NAME and VALUE exactly as typed."""
+"""`filter.NAME=VALUE` sends NAME and VALUE exactly as given."""
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SECRETS = ("token", "apikey", "secret", "password")
@@ -29,8 +30,8 @@ _FEW_FOLLOWERS = 1000
 class AuthorQuery:
     """One query of the author search.
 
-    `filters` maps the API's names to canonical values, sorted by name; `warnings` are for the log, one line each;
-    `key` is the same for the same filters however they were typed, in every version of Python and of this project.
+    `filters` maps the API's names to canonical values, sorted by name. `warnings` are for the log, one line each.
+    `key` depends on the filters alone, not on how they were written, and never changes between versions.
     """
 
     filters: dict[str, str] = field(hash=False)
@@ -45,62 +46,64 @@ class AuthorQuery:
 
     @classmethod
     def build(cls, filters: Mapping[str, str]) -> AuthorQuery:
-        """Return the query that `filters` describe, names in snake case or in the API's own spelling.
+        """Return the query of `filters`, whose names are in snake case or in the API's own spelling.
 
-        A name that is no known filter is sent as it is, with a warning. Raises `ArgumentError` where a value
-        cannot be meant, where two filters contradict each other, and for a name that a query cannot have.
+        An unknown name is sent as it is, with a warning. Raises `ArgumentError` for an invalid value, for filters
+        that contradict each other, and for a name that a query cannot have.
         """
         sent: dict[str, str] = {}
-        typed_names: dict[str, str] = {}
+        given_names: dict[str, str] = {}
         warnings: list[str] = []
         for name, value in filters.items():
             api_name, text, said = _read(name, value)
             if api_name in sent:
-                raise ArgumentError(f"{typed_names[api_name]}= and {name}= are the same filter: give one of them.")
-            sent[api_name], typed_names[api_name] = text, name
+                raise ArgumentError(f"{given_names[api_name]}= and {name}= are the same filter: give one of them.")
+            sent[api_name], given_names[api_name] = text, name
             warnings += said
         if "kolPriceRange" in sent and "kolPriceType" not in sent:
-            typed = Typed(typed_names["kolPriceRange"], sent["kolPriceRange"])
+            typed = Typed(given_names["kolPriceRange"], sent["kolPriceRange"])
             other = "kolPriceType" if typed.name == "kolPriceRange" else "kol_price_type"
-            raise typed.error(f"a price range needs {other}=, as in {other}=VIDEO_21_60S.")
+            raise typed.error(f"a price range needs {other}=, for example {other}=VIDEO_21_60S.")
         return cls(sent, tuple(warnings))
 
     def describe(self) -> str:
-        """Return the query on one line for a log; long values are cut."""
+        """Return the query on one line for the log, with long values cut."""
         return " ".join(f"{name}={shown(value)}" for name, value in self.filters.items()) or "all authors"
 
 
 def refuse_reserved(name: str) -> None:
-    """Raise `ArgumentError` for a name that the crawler itself sends; the message never repeats a value."""
+    """Raise `ArgumentError` for a parameter that the crawler sends itself; the message never shows a value."""
     plain = name.removeprefix(FORCED).casefold().replace("_", "").replace("-", "")
     if plain == "key" or any(map(plain.__contains__, _SECRETS)) or get_close_matches(plain, ["token"], cutoff=0.75):
         raise ArgumentError(
-            f"{shown(name)}= cannot be an argument, arguments are logged and stored: "
+            f"{shown(name)}= cannot be an argument, because arguments are logged and stored: "
             "set the environment variable JUSTONEAPI_TOKEN."
         )
     if plain == "page":
-        raise ArgumentError(f"{shown(name)}= cannot be a filter, the crawl turns the pages: limit it by max_pages=.")
+        raise ArgumentError(
+            f"{shown(name)}= cannot be a filter: the crawl reads the pages itself. Limit them with max_pages=."
+        )
 
 
 def _read(name: str, value: str) -> tuple[str, str, tuple[str, ...]]:
-    """Return the API's name, the value to send and the warnings of one typed filter."""
+    """Return the API's name, the value to send and the warnings of one filter as given."""
     refuse_reserved(name)
     forced = name.startswith(FORCED)
     bare = name.removeprefix(FORCED)
     if not _NAME.fullmatch(bare):
-        raise ArgumentError(f"{shown(name)}= is no name of a filter: a letter, then letters, digits and underscores.")
+        raise ArgumentError(f"{shown(name)}= is not a filter name: use a letter, then letters, digits and underscores.")
     typed = Typed.clean(name, value)
     if forced:
-        return bare, value, (f"{typed}: {bare} is sent exactly as typed, unchecked.",)
+        return bare, value, (f"{typed}: {bare} is sent exactly as given, unchecked.",)
     filter_ = find(bare)
     if filter_ is None:
-        return bare, typed.value, (f"{typed}: {bare} is not a known search filter; it is sent as typed.",)
+        return bare, typed.value, (f"{typed}: {bare} is not a known search filter; it is sent as given.",)
     text, warnings = canonical(filter_, typed)
     return filter_.name, text, warnings + _doubts(filter_, typed, text)
 
 
 def _doubts(filter_: Filter, typed: Typed, text: str) -> tuple[str, ...]:
-    """Return a warning where a valid value probably means something else than what was meant."""
+    """Return a warning for a value that is valid but probably not intended."""
     if filter_.name != "followerRange" or int(text.partition("-")[2]) > _FEW_FOLLOWERS:
         return ()
     low, high = text.split("-")

@@ -1,6 +1,7 @@
-"""The ranges among the search filters: `min-max` in whole numbers, decimals or fractions, and `days:min-max`.
+"""Ranges of search filters: `min-max` in whole numbers, decimals or fractions, and `days:min-max`.
 
-Each function returns the one way of writing a range or says how to write it; it knows no filter by name.
+Each function returns a range in its canonical form, or raises `ArgumentError` with the form to write.
+Knows no filter by name.
 """
 
 from __future__ import annotations
@@ -19,12 +20,12 @@ _OPEN_END = {False: "1000000000", True: "1"}
 
 
 def integers(typed: Typed, example: str) -> str:
-    """Return `min-max` of whole numbers, without leading zeros; `example` is shown where nothing can be guessed."""
+    """Return `min-max` of whole numbers without leading zeros; the error shows `example` if it has no better hint."""
     return _range(typed, example, fractions=False, pattern=_WHOLE, numbers="whole numbers")
 
 
 def decimals(typed: Typed, example: str) -> str:
-    """Return `min-max` of numbers that may have decimals, without zeros that say nothing."""
+    """Return `min-max` of decimal numbers, without superfluous zeros."""
     return _range(typed, example, fractions=False, pattern=_DECIMAL, numbers="numbers")
 
 
@@ -38,14 +39,14 @@ def fractions(typed: Typed, example: str) -> str:
 
 
 def days(typed: Typed, example: str) -> str:
-    """Return `days:min-max`, where one of both ends may be left out."""
+    """Return `days:min-max`; one of the two ends may be missing."""
     number, colon, ends = typed.figures.partition(":")
     low, dash, high = ends.partition("-")
     parts = [part.strip() for part in (number, low, high)]
     if not (colon and dash and any(parts[1:]) and all(_WHOLE.fullmatch(part) for part in parts if part)):
-        raise typed.error(f"not days:min-max in whole numbers; write it as in {typed.write(example)}.")
+        raise typed.error(f"not days:min-max in whole numbers; write it like {typed.write(example)}.")
     if not parts[0] or int(parts[0]) == 0:
-        raise typed.error(f"the number of days is at least 1; write it as in {typed.write(example)}.")
+        raise typed.error(f"the number of days must be at least 1; write it like {typed.write(example)}.")
     number, low, high = (str(int(part)) if part else "" for part in parts)
     if low and high and int(low) > int(high):
         raise _swapped(typed, f"{number}:{high}-{low}")
@@ -75,11 +76,11 @@ def _swapped(typed: Typed, value: str) -> ArgumentError:
 
 
 def _or_write(typed: Typed, hint: str | None, example: str) -> str:
-    return f"; write {typed.write(hint)}." if hint else f"; write it as in {typed.write(example)}."
+    return f"; write {typed.write(hint)}." if hint else f"; write it like {typed.write(example)}."
 
 
 def _spelled_out(ends: list[str], *, fractions: bool) -> str | None:
-    """Return what `10k-20k`, `10万-20万`, `10,000-20,000` or `1%-5%` can only mean, or None."""
+    """Return the plain form of `10k-20k`, `10万-20万`, `10,000-20,000` or `1%-5%`; None if it is ambiguous."""
     found = [_END.fullmatch(end) for end in ends]
     if len(found) != 2 or found[0] is None or found[1] is None:
         return None
@@ -101,6 +102,6 @@ def _percent(ends: list[str]) -> str | None:
 
 
 def _plain(number: Decimal) -> str:
-    """Return the number without an exponent and without zeros that say nothing."""
+    """Return the number without an exponent and without superfluous zeros."""
     text = f"{number:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text

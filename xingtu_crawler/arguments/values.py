@@ -1,6 +1,6 @@
-"""From what is typed for one search filter to the one value that is sent, or to an error that says what to type.
+"""The value of one search filter: from the form in which it was given to the canonical form that is sent.
 
-It knows the kinds of filter, not the filters; nothing here makes a request.
+Knows the kinds of filters, not the filters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 
 from xingtu_crawler.arguments import ranges
 from xingtu_crawler.arguments.filters import Filter, Kind
-from xingtu_crawler.arguments.typed import Typed, folded, nearest, shown
+from xingtu_crawler.arguments.typed import Typed
+from xingtu_crawler.arguments.wording import folded, nearest, shown
 
 _FEW = 6
 _RANGES: dict[Kind, Callable[[Typed, str], str]] = {
@@ -22,10 +23,10 @@ _RANGES: dict[Kind, Callable[[Typed, str], str]] = {
 
 
 def canonical(filter_: Filter, typed: Typed) -> tuple[str, tuple[str, ...]]:
-    """Return the value to send and warnings; raise `ArgumentError` where the value cannot be meant.
+    """Return the value to send and the warnings about it; raise `ArgumentError` for an invalid value.
 
-    However a value is typed, the same meaning gives the same text. Only documented aliases are replaced; a value
-    of `kolPriceType` and a label that is not documented are sent as typed, with a warning.
+    Values of the same meaning give the same text, however they were written. Only documented aliases are replaced.
+    Undocumented labels and undocumented values of `kolPriceType` are sent as given, with a warning.
     """
     if filter_.kind in _RANGES:
         return _RANGES[filter_.kind](typed, filter_.example), ()
@@ -41,7 +42,7 @@ def canonical(filter_: Filter, typed: Typed) -> tuple[str, tuple[str, ...]]:
 
 
 def _joined(elements: Iterable[str]) -> str:
-    """Join a set of elements: neither order nor repetition means anything to a filter."""
+    """Join elements as a set: order and repetition have no meaning in a filter."""
     return ",".join(sorted(set(elements)))
 
 
@@ -55,11 +56,11 @@ def _code(filter_: Filter, typed: Typed, text: str) -> str:
         return value
     near = nearest(text, filter_.known)
     few = len(filter_.codes) <= _FEW
-    where = f"one of {', '.join(filter_.codes)}" if few else "one of those in docs/search-filters.md"
+    where = f"one of {', '.join(filter_.codes)}" if few else "one of the codes in docs/search-filters.md"
     if near is None:
-        raise typed.error(f"{shown(text)} is not a value of {filter_.name}; it is {where}.")
+        raise typed.error(f"{shown(text)} is not a value of {filter_.name}; it must be {where}.")
     raise typed.error(
-        f"{shown(text)} is not a value of {filter_.name}; did you mean {filter_.known[near]}? It is {where}."
+        f"{shown(text)} is not a value of {filter_.name}; did you mean {filter_.known[near]}? It must be {where}."
     )
 
 
@@ -70,7 +71,7 @@ def _labels(filter_: Filter, typed: Typed) -> tuple[str, tuple[str, ...]]:
         if label is None:
             label = unicodedata.normalize("NFC", element)
             is_number = filter_.numbered and element.isascii() and element.isdigit()
-            # Where the documentation does not list every label, only a likely slip is worth a word.
+            # Where the documentation does not list every label, only a likely misspelling deserves a warning.
             if not is_number and (filter_.exhaustive or _near_label(filter_, element) is not None):
                 warnings.append(_undocumented(filter_, typed, element))
         sent.append(label)
@@ -78,11 +79,11 @@ def _labels(filter_: Filter, typed: Typed) -> tuple[str, tuple[str, ...]]:
 
 
 def _near_label(filter_: Filter, element: str) -> str | None:
-    # Two Chinese labels of three characters that share two are 0.67 alike and often both real (吉林省, 吉林市).
+    # Two Chinese labels of three characters that share two have a likeness of 0.67; often both exist (吉林省, 吉林市).
     return nearest(element, filter_.known, likeness=0.75)
 
 
 def _undocumented(filter_: Filter, typed: Typed, text: str) -> str:
     near = _near_label(filter_, text)
     hint = "" if near is None else f" (did you mean {near}?)"
-    return f"{typed}: {shown(text)} is not among the documented values of {filter_.name}{hint}; sent as typed."
+    return f"{typed}: {shown(text)} is not among the documented values of {filter_.name}{hint}; sent as given."

@@ -1,13 +1,13 @@
-"""The labels and codes that the search's documentation lists for its filters, copied as data.
+"""The labels and codes that the documentation of the author search lists, as data.
 
-`api.filters` says which filter takes which; nothing here knows what a filter is.
+`filters` assigns them to filters.
 """
 
 from __future__ import annotations
 
 
 def _groups(text: str) -> dict[str, tuple[str, ...]]:
-    """Read blocks of `heading: label, label`; an indented line continues the one before."""
+    """Read lines of `heading: label, label`; an indented line continues the previous one."""
     groups: dict[str, tuple[str, ...]] = {}
     for line in text.strip().replace("\n   ", "").splitlines():
         heading, _, labels = line.partition(":")
@@ -71,7 +71,7 @@ SOCIAL_AND_COMMUNICATION 1935 社交通讯
 CULTURAL_SUPPLIES 1939 文化用品
 SPORTS_OUTDOOR 1940 运动户外
 """)
-"""The documentation lists the names apart from the numbers and Chinese labels; they are paired here by meaning."""
+"""The documentation lists names separately from numbers and Chinese labels; they are paired here by meaning."""
 
 AUTHOR_LISTS = _codes("""
 SHORT_LIVE_ENTERTAINMENT_CREATORS 7540478044453486642 短直联动娱播达人
@@ -134,7 +134,7 @@ CROWD_GEN_Z 58 Z世代
 CROWD_TOWN_MIDDLE_AGED 59 小镇中老年
 CROWD_TOWN_YOUTH 60 小镇青年
 """)
-"""Of the audience and of the fans: who must make up how much of them."""
+"""Profiles of the audience and of the fans: a group, and for some the minimum share of it in percent."""
 
 PRICE_TYPES = _codes("""
 视频1_20s
@@ -166,7 +166,7 @@ DOUYIN_SHORT_VIDEO_CO_CREATION_PARTICIPANT
 PRODUCT_PLACEMENT_VIDEO
 CUSTOM_VIDEO
 """)
-"""Three generations of names, newest last; which of them the API takes today is for the API to say."""
+"""Three generations of names, newest last; the API decides which of them it accepts today."""
 
 PROVINCES = _groups("""
 Provinces: 北京市, 天津市, 河北省, 山西省, 内蒙古自治区, 辽宁省, 吉林省, 黑龙江省, 上海市, 江苏省, 浙江省,
@@ -174,7 +174,7 @@ Provinces: 北京市, 天津市, 河北省, 山西省, 内蒙古自治区, 辽�
     四川省, 贵州省, 云南省, 西藏自治区, 陕西省, 甘肃省, 青海省, 宁夏回族自治区, 新疆维吾尔自治区, 台湾省,
     香港特别行政区, 澳门特别行政区
 """)
-"""Cities are taken too; the documentation does not list them."""
+"""The API also accepts cities; the documentation does not list them."""
 
 CONTENT_TAGS = _groups("""
 美妆: 美妆教程, 妆容展示, 护肤保养, 美妆测评种草

@@ -17,7 +17,7 @@ from scrapy.commands.crawl import Command as ScrapyCrawl
 from scrapy.crawler import Crawler
 from scrapy.exceptions import UsageError
 
-from xingtu_crawler.arguments.typed import nearest, shown
+from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.summary import render
 from xingtu_crawler.engine.log import redacted

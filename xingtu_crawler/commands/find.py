@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.arguments.typed import nearest, shown
+from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.commands.words import one_line
 from xingtu_crawler.dataset.documents import LOOKED_AT, Query, find, render, unknown_paths
 from xingtu_crawler.exceptions import ArgumentError

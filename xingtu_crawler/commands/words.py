@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from scrapy.commands import ScrapyCommand
 
-from xingtu_crawler.arguments.typed import nearest, shown
+from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.engine.log import redacted
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 

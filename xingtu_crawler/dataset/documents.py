@@ -17,7 +17,7 @@ from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import OperationFailure, PyMongoError
 
-from xingtu_crawler.arguments.typed import nearest, shown
+from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.exceptions import ArgumentError, StorageError
 
 LONGEST = 100

@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from xingtu_crawler.api.endpoints import PAGE_SIZE, SEARCH, search_url
 from xingtu_crawler.arguments.query import AuthorQuery
-from xingtu_crawler.arguments.spiders import parse_square
+from xingtu_crawler.arguments.square import parse_square
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import IdentityError

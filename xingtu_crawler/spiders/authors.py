@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
-from xingtu_crawler.arguments.spiders import parse_authors, read_star_ids
+from xingtu_crawler.arguments.authors import parse_authors
+from xingtu_crawler.arguments.star_ids import read_star_ids
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, needs_storage
 from xingtu_crawler.storage.claims import DetailKey
 

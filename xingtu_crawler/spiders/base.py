@@ -20,7 +20,8 @@ from scrapy.settings import BaseSettings
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.endpoints import DETAILS, Platform, detail_url
-from xingtu_crawler.arguments.spiders import DetailArguments
+from xingtu_crawler.arguments.details import DetailArguments
+from xingtu_crawler.arguments.from_python import as_text
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
@@ -79,13 +80,13 @@ class XingtuSpider(Spider):
     close_reason: str | None = None
     """Why the crawl is over when nothing is left to be done; None for `finished`."""
 
-    def __init__(self, **arguments: str) -> None:
+    def __init__(self, **arguments: object) -> None:
         super().__init__()  # without the arguments: Scrapy would make attributes of them
-        self.typed_arguments = {key: value for key, value in arguments.items() if not key.startswith("_")}
+        self.typed_arguments = as_text(arguments)
         self._room = asyncio.Event()
         self.reading = asyncio.Lock()
         """Held while `start` asks MongoDB, which is not to be closed under it."""
-        self.parse_arguments(arguments)
+        self.parse_arguments(self.typed_arguments)
 
     @classmethod
     def update_settings(cls, settings: BaseSettings) -> None:

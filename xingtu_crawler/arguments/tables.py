@@ -1,0 +1,52 @@
+"""The arguments of each spider as tables: name, default and meaning. README.md prints them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xingtu_crawler.api.endpoints import DETAILS, Platform
+
+
+@dataclass(frozen=True, slots=True)
+class Argument:
+    """One spider argument: its name, its default as a user would write it (None: no default) and its meaning."""
+
+    name: str
+    default: str | None
+    meaning: str
+
+
+def _detail_arguments(*, search_only: str = "") -> tuple[Argument, ...]:
+    endpoints = f"Details to fetch, comma separated: {', '.join(DETAILS)}; default: all of them{search_only}."
+    age = "Details younger than this are not fetched again: 90s, 30m, 12h, 1d, 2w; 0: fetch all of them."
+    terminal = "1: also retry details that earlier crawls recorded as unavailable (400, 404, empty)."
+    return (
+        Argument("platform", "SHORT_VIDEO", f"Platforms of the details, comma separated: {', '.join(Platform)}."),
+        Argument("endpoints", None, endpoints),
+        Argument("max_age", "1d", age),
+        Argument("max_calls", None, "Stop after this many API calls."),
+        Argument("max_authors", None, "Stop after this many authors."),
+        Argument("terminal", "0", terminal),
+    )
+
+
+SQUARE_ARGUMENTS: tuple[Argument, ...] = (
+    *_detail_arguments(search_only="; none: search only"),
+    Argument("max_pages", None, "Maximum number of search pages to read (20 authors per page)."),
+    Argument("restart", "0", "1: start a new sweep even if an unfinished sweep of this query can be continued."),
+    Argument("queries_file", None, "A UTF-8 text file of queries, one per line: `keyword=美食 gender=FEMALE`."),
+)
+"""The arguments of `author_square` besides the search filters."""
+
+AUTHORS_ARGUMENTS: tuple[Argument, ...] = (
+    Argument("star_ids", None, "Author ids, comma separated."),
+    Argument("star_ids_file", None, "A UTF-8 text file of author ids, one per line or comma separated."),
+    Argument("missing", "0", "1: authors in MongoDB whose details are incomplete."),
+    Argument("failed", "0", "1: details that are recorded in `failures`."),
+    Argument("stale", None, "Details in MongoDB that are older than this: 12h, 7d, 4w."),
+    *_detail_arguments(),
+)
+"""The arguments of `authors`: exactly one of the first five, which select the authors, and any of the others."""
+
+DEFAULTS: dict[str, str] = {argument.name: argument.default for argument in _detail_arguments() if argument.default}
+"""The defaults of the arguments that both spiders take."""
