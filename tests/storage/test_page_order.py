@@ -1,4 +1,4 @@
-"""The order in which pages are marked: a sweep goes on behind the last one, so none before it may be unstored."""
+"""Pages of a sweep are recorded in order, because a crawl continues after the last recorded one."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Database = AsyncDatabase[dict[str, Any]]
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
 
 
-class Told(Sweeps):
-    """Sweeps that remember in which order their pages were marked."""
+class RecordingSweeps(Sweeps):
+    """Sweeps that remember the order in which their pages were recorded."""
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
-        self.marked: list[tuple[str, int]] = []
+        self.recorded: list[tuple[str, int]] = []
 
     async def page_read(self, sweep: str, number: int, page: SearchPage, **facts: Any) -> None:
-        self.marked.append((sweep, number))
+        self.recorded.append((sweep, number))
         await super().page_read(sweep, number, page, **facts)
 
     async def page_missed(self, sweep: str, number: int, **facts: Any) -> None:
-        self.marked.append((sweep, number))
+        self.recorded.append((sweep, number))
         await super().page_missed(sweep, number, **facts)
 
 
@@ -49,28 +49,28 @@ def missed(sweep: str, number: int, **facts: Any) -> FailedRequest:
     return FailedRequest("search", 500, "x", "x", None, 1, False, NOW, sweep=sweep, page=number, **facts)
 
 
-async def test_no_page_is_marked_before_the_one_in_front_of_it(mongo_db: Database) -> None:
+async def test_pages_of_a_sweep_are_recorded_in_order(mongo_db: Database) -> None:
     outages, counted = Outages(5), []
     writer = BulkWriter(mongo_db, outages)
-    sweeps = Told(mongo_db, writer, outages)
+    sweeps = RecordingSweeps(mongo_db, writer, outages)
     for name in ("a-1", "b-1"):
         await sweeps.start(name, query_key=name[0], filters={}, run_id="1", started_at=NOW)
     recorder = Recorder(
         writer, Claims(mongo_db, outages), sweeps, None, run_id="1", count=lambda what, _: counted.append(what)
     )
-    # The first takes several writes, one after the other; the next ones take one each.
+    # The first page takes several writes in sequence, the next ones take one each.
     await asyncio.gather(
         recorder.page(validate_page(answer("a-1", 1, misfits=3))),
         recorder.failure(missed("a-1", 2, tried_again=True)),
         recorder.failure(missed("a-1", 3, stop=Stop("max_pages", 4))),
         recorder.page(validate_page(answer("b-1", 1))),
     )
-    assert [number for name, number in sweeps.marked if name == "a-1"] == [1, 2, 3]
-    # Another sweep waits for nobody.
-    assert sweeps.marked.index(("b-1", 1)) < sweeps.marked.index(("a-1", 1))
+    assert [number for name, number in sweeps.recorded if name == "a-1"] == [1, 2, 3]
+    # Another sweep does not wait for the first one.
+    assert sweeps.recorded.index(("b-1", 1)) < sweeps.recorded.index(("a-1", 1))
     found = await mongo_db.sweeps.find_one({"_id": "a-1"})
     assert found is not None
     assert (found["holes"], found["next_page"], found["stop_reason"]) == ([2, 3], 4, "max_pages")
-    # What is tried again has not failed yet.
+    # A page that is fetched again counts as failed only when it fails for good.
     assert counted.count("failures/open") == 1
     assert await mongo_db.failures.count_documents({}) == 2

@@ -1,4 +1,4 @@
-"""A replica set, of one member: what writes carry, and that writes go on when its primary steps down."""
+"""A replica set of one member: the write concern, and writing on while the primary steps down."""
 
 from __future__ import annotations
 
@@ -16,13 +16,12 @@ from xingtu_crawler.storage.writer import BulkWriter, Write
 
 
 class Concerns(monitoring.CommandListener):
-    """Keeps the write concern of every command that writes."""
+    """Records the write concern of every command that writes."""
 
     def __init__(self) -> None:
         self.seen: list[tuple[str, Any]] = []
 
     def started(self, event: monitoring.CommandStartedEvent) -> None:
-        """Note what a write asks for."""
         if event.command_name in {"insert", "update", "delete"} and event.database_name == "concerned":
             self.seen.append((event.command_name, event.command.get("writeConcern")))
 
@@ -43,23 +42,23 @@ def put(key: int) -> Write:
 
 
 @pytest.mark.parametrize(("options", "concern"), [("", {"w": "majority", "j": True}), ("&w=1&journal=false", {"w": 1})])
-async def test_writes_are_acknowledged_by_a_majority_and_journaled_unless_the_uri_says_otherwise(
+async def test_writes_use_w_majority_and_the_journal_unless_the_uri_says_otherwise(
     uri: str, options: str, concern: dict[str, Any]
 ) -> None:
     concerns = Concerns()
     monitoring.register(concerns)
     client = await connect(uri + options, "concerned")
     writer = BulkWriter(client.concerned, Outages(5))
-    for first in (0, 100):  # as upserts, and, where most is new, as inserts
+    for first in (0, 100):  # upserts first, then inserts, because most of them were new
         assert await writer.write([put(first + number) for number in range(100)]) == []
     await client.close()
     commands = [(name, asked) for name, asked in concerns.seen if asked is not None]
     assert {name for name, _ in commands} >= {"update", "insert"} if not options else commands
     assert all(concern.items() <= asked.items() for _, asked in commands)
-    assert len(commands) == len(concerns.seen) - 1  # the question whether this user may write changes nothing
+    assert len(commands) == len(concerns.seen) - 1  # the check of the rights to write changes nothing
 
 
-async def test_who_writes_while_the_primary_steps_down_goes_on(uri: str) -> None:
+async def test_writing_continues_after_the_primary_steps_down(uri: str) -> None:
     client = await connect(uri, "steps")
     outages = Outages(60)
     writer = BulkWriter(client.steps, outages)

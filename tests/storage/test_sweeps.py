@@ -1,4 +1,4 @@
-"""Sweeps: where a pass over a query goes on, whatever ended it."""
+"""Sweeps: where the next crawl of a query continues, however the last one ended."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def open_sweep(
 
 
 async def goes_on(sweeps: Sweeps) -> tuple[str, int | None, tuple[int, ...], int | None]:
-    """Return with what the query `q` goes on: sweep, next page, holes, total count."""
+    """Return what a crawl of the query `q` continues: sweep, next page, holes, total count."""
     found = await open_sweep(sweeps)
     assert found is not None
     return found.sweep, found.next_page, found.holes, found.total_count
@@ -62,7 +62,7 @@ async def document(database: Database, sweep: str = "q-1") -> dict[str, Any]:
     return found
 
 
-async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_new_sweep_is_open_and_empty(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     assert await document(mongo_db) == {
         "_id": "q-1",
@@ -86,7 +86,7 @@ async def test_a_sweep_begins_with_nothing(sweeps: Sweeps, mongo_db: Database) -
     assert await goes_on(sweeps) == ("q-1", 1, (), None)
 
 
-async def test_a_sweep_that_is_begun_twice_goes_on(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_starting_a_sweep_twice_keeps_its_pages(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     before = await document(mongo_db)
@@ -94,7 +94,7 @@ async def test_a_sweep_that_is_begun_twice_goes_on(sweeps: Sweeps, mongo_db: Dat
     assert await document(mongo_db) == before
 
 
-async def test_a_page_that_was_read_brings_the_sweep_forward(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_page_that_was_read_advances_the_sweep(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     first = {"page": 1, "has_more": True}
     await read(sweeps, 1, pagination=first)
@@ -113,7 +113,7 @@ async def test_a_page_that_was_read_brings_the_sweep_forward(sweeps: Sweeps, mon
     assert await goes_on(sweeps) == ("q-1", 3, (), 61)
 
 
-async def test_a_page_that_is_told_twice_counts_once(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_page_recorded_twice_counts_once(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     before = await document(mongo_db)
@@ -122,9 +122,7 @@ async def test_a_page_that_is_told_twice_counts_once(sweeps: Sweeps, mongo_db: D
 
 
 @pytest.mark.parametrize("order", [(1, 2, 3), (3, 2, 1), (2, 3, 1)])
-async def test_pages_may_become_durable_in_any_order(
-    sweeps: Sweeps, mongo_db: Database, order: tuple[int, ...]
-) -> None:
+async def test_pages_may_be_recorded_in_any_order(sweeps: Sweeps, mongo_db: Database, order: tuple[int, ...]) -> None:
     await start(sweeps)
     for number in order:
         await read(sweeps, number)
@@ -133,7 +131,7 @@ async def test_pages_may_become_durable_in_any_order(
 
 
 @pytest.mark.parametrize(("total", "capped"), [(RESULT_CAP - 1, False), (RESULT_CAP, True), (RESULT_CAP + 1, True)])
-async def test_ten_thousand_means_at_least_so_many(
+async def test_a_total_count_of_10000_or_more_is_capped(
     sweeps: Sweeps, mongo_db: Database, total: int, capped: bool
 ) -> None:
     await start(sweeps)
@@ -142,14 +140,14 @@ async def test_ten_thousand_means_at_least_so_many(
     assert (found["total_count"], found["capped"]) == (total, capped)
 
 
-async def test_a_page_without_a_count_leaves_the_one_that_is_known(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_page_without_a_total_count_keeps_the_known_one(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1, total=60)
     await read(sweeps, 2, total=None)
     assert (await document(mongo_db))["total_count"] == 60
 
 
-async def test_a_hole_is_remembered_until_it_is_filled(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_hole_stays_until_its_page_is_read(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     await sweeps.page_missed("q-1", 2)
@@ -162,15 +160,14 @@ async def test_a_hole_is_remembered_until_it_is_filled(sweeps: Sweeps, mongo_db:
     assert (await document(mongo_db))["pages_read"] == 3
 
 
-async def test_when_every_page_was_asked_there_is_none_to_go_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_after_the_last_page_there_is_no_next_page(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1, stop=Stop("no_more_pages"))
     assert await goes_on(sweeps) == ("q-1", None, (), 60)
     assert (await document(mongo_db))["stop_reason"] == "no_more_pages"
 
 
-async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(sweeps: Sweeps) -> None:
-    """Else the next run would ask, and pay, for all of them again."""
+async def test_filling_a_hole_after_the_last_page_leaves_no_next_page(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     await sweeps.page_missed("q-1", 2)
@@ -181,7 +178,7 @@ async def test_filling_a_hole_at_the_end_does_not_reopen_the_pages_behind_it(swe
     assert await goes_on(sweeps) == ("q-1", None, (3,), 60)
 
 
-async def test_a_finished_sweep_is_not_gone_on_with(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_a_finished_sweep_is_not_continued(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await sweeps.finish("q-1", stop=Stop("empty_page"), authors=12, fewer=3, finished_at=NOW)
     assert await open_sweep(sweeps) is None
@@ -207,7 +204,7 @@ async def test_only_the_newest_sweep_of_a_query_counts(sweeps: Sweeps) -> None:
     assert await open_sweep(sweeps, "unknown") is None
 
 
-async def test_how_many_there_were_the_last_time_is_found(sweeps: Sweeps) -> None:
+async def test_the_newest_earlier_sweep_with_a_total_count_is_found(sweeps: Sweeps) -> None:
     assert await sweeps.find_earlier("q", than=None) is None
     for hours, total in enumerate([50, 60, None]):
         await start(sweeps, f"q-{hours}", started_at=NOW + timedelta(hours=hours))
@@ -219,7 +216,7 @@ async def test_how_many_there_were_the_last_time_is_found(sweeps: Sweeps) -> Non
     assert await sweeps.find_earlier("q", than="q-1") == EarlierSweep("q-0", NOW, 50)
 
 
-async def test_the_authors_of_a_sweep_come_in_the_order_of_their_first_places(
+async def test_the_authors_of_a_sweep_are_in_the_order_of_their_first_places(
     sweeps: Sweeps, writer: BulkWriter
 ) -> None:
     places = [(2, 1, "c"), (1, 2, "b"), (10, 1, "d"), (1, 1, "a"), (2, 2, "a"), (1, 10, "e")]
@@ -230,7 +227,7 @@ async def test_the_authors_of_a_sweep_come_in_the_order_of_their_first_places(
     assert await sweeps.star_ids("unknown") == []
 
 
-async def test_whatever_a_page_says_of_itself_is_kept(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_the_metadata_of_a_page_is_stored_unchanged(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     said: dict[str, Any] = {"a.b": 1, "$set": {"$inc": "$pages"}, "authors_text": "$$ROOT"}
     await read(sweeps, 1, **said)
@@ -242,7 +239,7 @@ async def test_whatever_a_page_says_of_itself_is_kept(sweeps: Sweeps, mongo_db: 
     }
 
 
-async def test_what_a_page_says_that_cannot_be_stored_does_not_undo_that_it_was_read(
+async def test_metadata_that_mongodb_cannot_hold_does_not_prevent_recording_the_page(
     sweeps: Sweeps, mongo_db: Database
 ) -> None:
     await start(sweeps)
@@ -253,7 +250,7 @@ async def test_what_a_page_says_that_cannot_be_stored_does_not_undo_that_it_was_
     assert found["unparsed"]["log_id"]["raw"] == str(2**70)
 
 
-async def test_what_a_page_says_does_not_replace_what_is_known_of_it(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_the_metadata_of_a_page_does_not_replace_the_record(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     found = SearchPage(1, 20, True, 60, [{}], {"fetched_at": "yesterday", "request_id": 7})
     await sweeps.page_read("q-1", 1, found, request_id="r-1", fetched_at=NOW)
@@ -277,7 +274,7 @@ async def test_a_page_and_the_end_of_paging_are_one_write(sweeps: Sweeps, mongo_
     assert (found["next_page"], found["stop_reason"], found["holes"]) == (None, "empty_page", [])
 
 
-async def test_where_the_search_is_down_paging_goes_on_at_the_first_page_that_was_not_had(
+async def test_when_the_search_is_down_paging_continues_at_the_first_missing_page(
     sweeps: Sweeps, mongo_db: Database
 ) -> None:
     await start(sweeps)
@@ -287,20 +284,20 @@ async def test_where_the_search_is_down_paging_goes_on_at_the_first_page_that_wa
         await sweeps.page_missed("q-1", number)
     await sweeps.page_missed("q-1", 5, stop=Stop("pages_unreadable", 3))
     assert await goes_on(sweeps) == ("q-1", 3, (1,), 60)
-    # A hole that is filled after that changes nothing of it.
+    # Filling a hole after that does not change it.
     await read(sweeps, 1)
     assert await goes_on(sweeps) == ("q-1", 3, (), 60)
     assert (await document(mongo_db))["stop_reason"] == "pages_unreadable"
 
 
-async def test_a_page_that_is_there_is_not_missed(sweeps: Sweeps) -> None:
+async def test_a_recorded_page_does_not_become_a_hole(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     await sweeps.page_missed("q-1", 1)
     assert await goes_on(sweeps) == ("q-1", 2, (), 60)
 
 
-async def test_holes_are_told_whoever_made_them(sweeps: Sweeps) -> None:
+async def test_have_holes_reads_them_from_the_database(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     assert not await sweeps.have_holes(["q-1"])
@@ -317,7 +314,7 @@ async def finish(sweeps: Sweeps, *, complete: bool = True, **limits: int | None)
 
 
 @pytest.mark.parametrize(
-    ("age", "typed", "goes_on"),
+    ("age", "limits", "is_continued"),
     [
         (0, {"max_pages": 3, "max_authors": None}, True),
         (0, {"max_pages": None, "max_authors": None}, True),
@@ -327,19 +324,19 @@ async def finish(sweeps: Sweeps, *, complete: bool = True, **limits: int | None)
         (2, {"max_pages": 3, "max_authors": None}, False),
     ],
 )
-async def test_a_larger_limit_goes_on_within_max_age(
-    sweeps: Sweeps, age: int, typed: dict[str, int | None], goes_on: bool
+async def test_a_larger_limit_continues_a_sweep_within_max_age(
+    sweeps: Sweeps, age: int, limits: dict[str, int | None], is_continued: bool
 ) -> None:
     await start(sweeps, started_at=NOW - timedelta(days=age))
     await read(sweeps, 1)
     await read(sweeps, 2, stop=Stop("max_pages", 3))
     await finish(sweeps, max_pages=2, max_authors=None)
-    found = await open_sweep(sweeps, limits=typed)
-    assert (found is not None) == goes_on
+    found = await open_sweep(sweeps, limits=limits)
+    assert (found is not None) == is_continued
     assert found is None or (found.next_page, found.stop_reason) == (3, "max_pages")
 
 
-async def test_what_was_interrupted_goes_on_at_any_age_and_what_failed_within_max_age(sweeps: Sweeps) -> None:
+async def test_an_interrupted_sweep_continues_at_any_age_and_an_incomplete_one_within_max_age(sweeps: Sweeps) -> None:
     await start(sweeps, started_at=NOW - timedelta(days=30))
     assert await open_sweep(sweeps) is not None
     await finish(sweeps, complete=False)
@@ -347,7 +344,7 @@ async def test_what_was_interrupted_goes_on_at_any_age_and_what_failed_within_ma
     assert await sweeps.find_open("q", newer_than=NOW - timedelta(days=31)) is not None
 
 
-async def test_failures_of_pages_go_with_their_sweep(sweeps: Sweeps, mongo_db: Database) -> None:
+async def test_failures_of_pages_are_removed_with_their_sweep(sweeps: Sweeps, mongo_db: Database) -> None:
     keys = ["search:q-1:3", "search:q-1:4", "search:q-10:3", "search:qq-1:3", "base_info:q-1:3"]
     await start(sweeps)
     await mongo_db.failures.insert_many({"_id": key, "terminal": key.endswith("4")} for key in keys)

@@ -1,4 +1,4 @@
-"""What the dataset itself knows is to be done."""
+"""The missing, failed and stale details of a dataset."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SHORT, LIVE = "SHORT_VIDEO", "LIVE_STREAMING"
 
 @pytest.fixture
 def worklist(mongo_db: Database, monkeypatch: pytest.MonkeyPatch) -> Worklist:
-    monkeypatch.setattr(module, "_BATCH", 3)  # so that a few documents are several batches
+    monkeypatch.setattr(module, "_BATCH", 3)  # a few documents are several batches
     return Worklist(mongo_db, Outages(5))
 
 
@@ -34,7 +34,7 @@ async def _store(mongo_db: Database, collection: str, star_id: str, platform: st
     await mongo_db[collection].insert_one({"_id": f"{star_id}:{platform}", "crawl": {"fetched_at": NOW - age}})
 
 
-async def test_missing_are_the_authors_who_lack_any_document(worklist: Worklist, mongo_db: Database) -> None:
+async def test_missing_yields_authors_who_lack_any_document(worklist: Worklist, mongo_db: Database) -> None:
     await mongo_db.authors.insert_many([{"_id": str(number)} for number in range(10, 20)])
     for number in range(10, 20):
         for collection in ("author_base_info", "author_rec_videos"):
@@ -43,25 +43,25 @@ async def test_missing_are_the_authors_who_lack_any_document(worklist: Worklist,
     assert await _all(worklist.missing([SHORT], ENDPOINTS)) == ["11", "18"]
     assert await _all(worklist.missing([SHORT], ["base_info"])) == ["11"]
     assert len(await _all(worklist.missing([SHORT, LIVE], ["base_info"]))) == 10
-    # Batches without any are seen, so that whoever waits may have enough.
+    # Empty batches are yielded, so that the caller can stop between them.
     batches = [batch async for batch in worklist.missing([SHORT], ["base_info"])]
     assert batches == [["11"], [], [], []]
 
 
-async def test_failed_are_the_questions_in_failures(worklist: Worklist, mongo_db: Database) -> None:
+async def test_failed_yields_the_details_in_failures(worklist: Worklist, mongo_db: Database) -> None:
     for number in range(8):
         endpoint, platform = ("rec_videos" if number % 2 else "base_info"), (LIVE if number == 5 else SHORT)
         failure = {"endpoint": endpoint, "star_id": str(number), "platform": platform, "terminal": number == 4}
         await mongo_db.failures.insert_one({"_id": f"{endpoint}:{number}:{platform}", **failure})
     await mongo_db.failures.insert_one({"_id": "search:s:1", "endpoint": "search", "page": 1, "terminal": False})
     found = await _all(worklist.failed([SHORT], ENDPOINTS, terminal=False))
-    assert {question.star_id for question in found} == {"0", "1", "2", "3", "6", "7"}
+    assert {detail.star_id for detail in found} == {"0", "1", "2", "3", "6", "7"}
     assert DetailKey("rec_videos", "3", SHORT) in found
     assert {q.star_id for q in await _all(worklist.failed([SHORT], ENDPOINTS, terminal=True))} == set("0123467")
     assert [q.star_id for q in await _all(worklist.failed([LIVE], ["rec_videos"], terminal=False))] == ["5"]
 
 
-async def test_stale_are_the_answers_that_are_older(worklist: Worklist, mongo_db: Database) -> None:
+async def test_stale_yields_details_fetched_before_a_time_oldest_first(worklist: Worklist, mongo_db: Database) -> None:
     for number in range(10):
         await _store(mongo_db, "author_base_info", str(number), SHORT, timedelta(days=number))
     await _store(mongo_db, "author_base_info", "3", LIVE, timedelta(days=30))
@@ -72,8 +72,8 @@ async def test_stale_are_the_answers_that_are_older(worklist: Worklist, mongo_db
     assert found == [*expected, DetailKey("rec_videos", "3", SHORT)]
 
 
-async def test_many_answers_of_one_moment_are_all_found(worklist: Worklist, mongo_db: Database) -> None:
+async def test_stale_yields_all_details_fetched_at_one_moment(worklist: Worklist, mongo_db: Database) -> None:
     for number in range(10, 20):
         await _store(mongo_db, "author_base_info", str(number), SHORT, timedelta(days=9))
     found = await _all(worklist.stale([SHORT], ["base_info"], older_than=NOW))
-    assert [question.star_id for question in found] == [str(number) for number in range(10, 20)]
+    assert [detail.star_id for detail in found] == [str(number) for number in range(10, 20)]

@@ -1,4 +1,15 @@
-"""Sweeps: one document per pass over one search query, brought forward as its pages become durable."""
+"""Sweeps: one document per pass over one search query. It advances as the pages of the search are stored.
+
+    state      finished_at   what happened                          what the next crawl of the query does
+    open       None          it is running, or was interrupted      continues it
+    open       a time        it ended, and something is missing     continues it within `max_age`
+    finished   a time        it ended at a limit of the user        continues it within `max_age` if the limit is larger
+    finished   a time        it ended complete                      starts a new sweep
+
+Paging continues at `next_page` (None: the search has no further page) and reads the pages in `holes` again. Each page
+is recorded in one write, after everything on it is stored, together with the reason if it is the last one. A crawl that
+is killed in between therefore reads that page again, and every method may be repeated.
+"""
 
 from __future__ import annotations
 
@@ -19,17 +30,18 @@ from xingtu_crawler.storage.documents import page_failures
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 RESULT_CAP = 10_000
-"""A `total_count` of this size means "at least so many": the API counts no further."""
+"""The API counts no further: a `total_count` of this size means this many authors or more."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenSweep:
-    """A pass with which a crawl goes on: at which page, and which pages were left out."""
+    """A sweep that a crawl continues."""
 
     sweep: str
     next_page: int | None
-    """None where the search has no further page."""
+    """None if the search has no further page."""
     holes: tuple[int, ...]
+    """Pages before `next_page` that are missing, in ascending order."""
     total_count: int | None
     stop_reason: str | None
     started_at: datetime
@@ -37,7 +49,7 @@ class OpenSweep:
 
 @dataclass(frozen=True, slots=True)
 class EarlierSweep:
-    """A pass over the same query that knows how many authors the API counts."""
+    """An earlier sweep of the same query, with the number of authors that the API reported."""
 
     sweep: str
     started_at: datetime
@@ -45,7 +57,7 @@ class EarlierSweep:
 
 
 class Sweeps:
-    """The sweeps of one database; writes go the way of all writes and wait for a MongoDB that is away."""
+    """The sweeps of one database."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, outages: Outages) -> None:
         self._database = database
@@ -55,11 +67,12 @@ class Sweeps:
     async def find_open(
         self, query_key: str, *, newer_than: datetime, limits: Mapping[str, int | None] | None = None
     ) -> OpenSweep | None:
-        """Return the newest sweep of a query if a crawl goes on with it, None if it begins a new one.
+        """Return the newest sweep of a query if a crawl continues it, None if it starts a new one.
 
-        It goes on with what was interrupted, whatever its age. With a sweep that was asked to its end it goes on if
-        that began since `newer_than` (UTC) and either something of it failed, or it ended at a limit that was typed
-        and is larger now. `limits`: what is typed now, by name; None for no limit.
+        Args:
+            query_key: the key of the query.
+            newer_than: a sweep that has ended is continued only if it started since then (UTC).
+            limits: the limits of this crawl by name; None for no limit.
         """
         found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"query_key": query_key}, sort=[("started_at", DESCENDING)])
@@ -78,7 +91,7 @@ class Sweeps:
         )
 
     async def find_earlier(self, query_key: str, *, than: str | None) -> EarlierSweep | None:
-        """Return the newest sweep of a query, but for `than`, of which the API has said how many authors there are."""
+        """Return the newest sweep of a query other than `than` for which the API has reported a `total_count`."""
         found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one(
                 {"query_key": query_key, "_id": {"$ne": than}, "total_count": {"$ne": None}},
@@ -89,10 +102,10 @@ class Sweeps:
         return None if found is None else EarlierSweep(found["_id"], found["started_at"], found["total_count"])
 
     async def star_ids(self, sweep: str, *, before_page: int | None = None) -> list[str]:
-        """Return the distinct authors of a sweep, in the order of their first places; 10,000 at most.
+        """Return the distinct authors of a sweep (10,000 at most), in the order of their first places.
 
-        `before_page`: those on the pages before this one only. The page on which a crawl was killed may be stored
-        in part, and its authors are found when it is read again.
+        `before_page` leaves out this page and all later ones: a killed crawl may have stored a part of that page only,
+        and reading it again finds its authors.
         """
         condition: dict[str, Any] = {"sweep": sweep}
         if before_page is not None:
@@ -109,7 +122,7 @@ class Sweeps:
     async def start(
         self, sweep: str, *, query_key: str, filters: Mapping[str, str], run_id: str, started_at: datetime
     ) -> None:
-        """Record that a pass over a query begins; what earlier ones did not get is of no interest any more."""
+        """Record that a sweep starts, and remove the failed pages of earlier sweeps of the query."""
         await self._forget_failures(f"{query_key}-")
         await self._update(
             sweep,
@@ -137,7 +150,7 @@ class Sweeps:
         )
 
     async def go_on(self, sweep: str) -> None:
-        """Record that the paging of a sweep, which had ended, goes on."""
+        """Record that the paging of a sweep continues after it had ended."""
         ended = {"state": "open", "finished_at": None, "stop_reason": None, "limits": None}
         await self._update(sweep, {"$set": ended})
 
@@ -151,7 +164,16 @@ class Sweeps:
         fetched_at: datetime,
         stop: Stop | None = None,
     ) -> None:
-        """Record that a page was read, and why it is the last; to be called when everything on it is stored."""
+        """Record that a page was read; call it once everything on the page is stored.
+
+        Args:
+            sweep: the `_id` of the sweep.
+            number: the number of the page, from 1.
+            page: the page.
+            request_id: the API's id of the request.
+            fetched_at: when the page was fetched (UTC).
+            stop: why no page follows this one; None if one does.
+        """
         said = clean(page.raw_meta, "", notes := Notes())
         record = {"authors": len(page.authors), "request_id": request_id, "fetched_at": fetched_at, "said": said}
         if notes.unparsed:
@@ -163,24 +185,24 @@ class Sweeps:
         }
         if page.total_count is not None:
             fields |= {"total_count": page.total_count, "capped": page.total_count >= RESULT_CAP}
-        # Idempotent: the second time, the page is there.
+        # Idempotent: once the page is recorded, the condition no longer matches.
         await self._update(sweep, [{"$set": fields}], unless=_has(number))
 
     async def page_missed(self, sweep: str, number: int, *, hole: bool = True, stop: Stop | None = None) -> None:
-        """Record a page that could not be had, and why it is the last; `hole`: it is to be tried again."""
+        """Record that a page could not be fetched; `hole`: it is to be fetched again, `stop`: why it is the last."""
         holes = {"$setUnion" if hole else "$setDifference": ["$holes", [number]]}
-        # A page that was read may be missed once more, where a crawl was killed in between: it is no hole.
+        # The failure may be older than the page, if it comes from a spill file: a recorded page is no hole.
         await self._update(sweep, [{"$set": _settled(number, holes, stop)}], unless=_has(number))
 
     async def have_holes(self, sweeps: Sequence[str]) -> bool:
-        """Tell whether a page of one of these sweeps is missing."""
+        """Return whether one of these sweeps has a missing page."""
         found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"_id": {"$in": list(sweeps)}, "holes": {"$ne": []}}, {"_id": 1})
         )
         return found is not None
 
     async def has_page(self, sweep: str, number: int) -> bool:
-        """Tell whether a page has been read."""
+        """Return whether a page is recorded as read."""
         found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"_id": sweep, **_has(number)}, {"_id": 1})
         )
@@ -197,10 +219,16 @@ class Sweeps:
         complete: bool = True,
         limits: Mapping[str, int | None] | None = None,
     ) -> None:
-        """Record that everything of a sweep has been asked: `authors` distinct ones, `fewer` than the API counts.
+        """Record that a sweep has ended.
 
-        `complete`: pages and details are all there; else the sweep stays open. `limits`: those that were typed, by
-        name, where one of them ended the crawl.
+        Args:
+            sweep: the `_id` of the sweep.
+            stop: why paging ended.
+            authors: number of distinct authors that were found.
+            fewer: by how many they are fewer than the API's `total_count`; None if that is unknown.
+            finished_at: when it ended (UTC).
+            complete: whether all pages and details are stored; if not, the sweep stays open.
+            limits: the limits of the crawl by name, if one of them ended it.
         """
         if complete:
             await self._forget_failures(f"{sweep}:", {"terminal": False})
@@ -215,7 +243,7 @@ class Sweeps:
         await self._update(sweep, {"$set": ended})
 
     async def _forget_failures(self, of: str, condition: dict[str, Any] | None = None) -> None:
-        """Remove the failures of the pages of all sweeps whose name, with what follows it, begins with `of`."""
+        """Remove the failures of pages whose `sweep:page` begins with `of`."""
         where = {"_id": page_failures(of), **(condition or {})}
         await self._outages.retry_while_away(lambda: self._database[FAILURES].delete_many(where))
 
@@ -236,18 +264,18 @@ def _has(number: int) -> dict[str, Any]:
 
 
 def _settled(number: int, holes: dict[str, Any], stop: Stop | None) -> dict[str, Any]:
-    """Return the fields that say how far paging has come when page `number` is settled."""
+    """Return the fields that say how far paging has advanced, once page `number` is read or given up."""
     if stop is None:
-        # None stays none: a hole was tried again.
-        behind = {"$cond": [{"$isNumber": "$next_page"}, {"$max": ["$next_page", number + 1]}, None]}
-        return {"holes": holes, "next_page": behind}
-    if stop.next_page is not None:  # from there on everything is asked again
+        # If it is None, this page was a hole: the search still has no further page.
+        following = {"$cond": [{"$isNumber": "$next_page"}, {"$max": ["$next_page", number + 1]}, None]}
+        return {"holes": holes, "next_page": following}
+    if stop.next_page is not None:  # paging will read all later pages again
         holes = {"$filter": {"input": holes, "cond": {"$lt": ["$$this", stop.next_page]}}}
     return {"holes": holes, "next_page": stop.next_page, "stop_reason": stop.reason}
 
 
 def _is_larger(limits: Mapping[str, int | None], *, than: Mapping[str, int | None]) -> bool:
-    """Tell whether one of the limits is larger than it was, or gone."""
+    """Return whether one of the limits is larger than before, or was removed."""
     return any(
         before is not None and ((now := limits.get(name)) is None or now > before) for name, before in than.items()
     )

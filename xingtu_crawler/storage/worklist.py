@@ -1,6 +1,6 @@
-"""Work that the dataset itself knows of: authors with missing details, failed questions, stale details.
+"""Worklists that the dataset itself provides: missing, failed and stale details.
 
-Streamed, in batches of author ids: millions of authors take no more memory than a batch.
+They are streamed in batches, so that millions of authors need no more memory than one batch.
 """
 
 from __future__ import annotations
@@ -21,36 +21,36 @@ from xingtu_crawler.storage.collections import AUTHORS, FAILURES
 from xingtu_crawler.storage.documents import detail_id
 
 _BATCH = 2000
-"""How many ids are read at once; the ids of one batch fit into one query."""
+"""Number of documents per batch; the ids of one batch fit into one query."""
 _RANGE = 10_000
-"""How many keys of a range the server sends at once: between two authors of `authors` there may be any number."""
+"""Number of keys that the server sends at once when a range of an index is read: a range may hold any number."""
 
 
 class Worklist:
-    """Streams work out of one database; each batch is a query of its own, so that an outage ends no stream."""
+    """Streams the work of one database. Each batch is a query of its own, so that an outage ends no stream."""
 
     def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
         self._database = database
         self._outages = outages
 
     async def missing(self, platforms: Sequence[str], endpoints: Sequence[str]) -> AsyncIterator[list[str]]:
-        """Yield the authors of `authors` who lack a document of any of these endpoints and platforms.
+        """Yield the authors in `authors` who lack a document of any of these endpoints and platforms.
 
-        A batch without any is yielded too: whoever asks may have had enough.
+        Empty batches are yielded too, so that the caller can stop between them.
         """
-        asked = [(DETAILS[endpoint].collection, platform) for endpoint in endpoints for platform in platforms]
+        wanted = [(DETAILS[endpoint].collection, platform) for endpoint in endpoints for platform in platforms]
         after = ""
         while authors := await self._read(AUTHORS, {"_id": {"$gt": after}}, {"_id": 1}, [("_id", ASCENDING)]):
             star_ids = [author["_id"] for author in authors]
             after = star_ids[-1]
-            there = await asyncio.gather(*(self._there(*each, star_ids) for each in asked))
-            complete = set.intersection(*there)
+            stored = await asyncio.gather(*(self._stored(*each, star_ids) for each in wanted))
+            complete = set.intersection(*stored)
             yield [star_id for star_id in star_ids if star_id not in complete]
 
     async def failed(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, terminal: bool
     ) -> AsyncIterator[list[DetailKey]]:
-        """Yield the failed questions; `terminal`: also those where there was nothing to be had."""
+        """Yield the details in `failures`; `terminal` includes those that the API has no data for."""
         condition: dict[str, Any] = {"endpoint": {"$in": list(endpoints)}, "platform": {"$in": list(platforms)}}
         if not terminal:
             condition["terminal"] = False
@@ -63,10 +63,10 @@ class Worklist:
     async def stale(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, older_than: datetime
     ) -> AsyncIterator[list[DetailKey]]:
-        """Yield the questions whose answers were fetched before `older_than` (UTC), endpoint by endpoint."""
+        """Yield the details that were fetched before `older_than` (UTC), endpoint by endpoint, oldest first."""
         order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
         for endpoint in endpoints:
-            # The place in the index where the last batch ended: what is refreshed meanwhile moves behind it.
+            # The position in the index where the last batch ended; a detail refreshed meanwhile moves behind it.
             since, after = datetime.fromtimestamp(0, UTC), ""
             while found := await self._read(
                 DETAILS[endpoint].collection,
@@ -81,10 +81,10 @@ class Worklist:
                 yield [DetailKey(endpoint, star_id, name) for star_id, name in keys if name in platforms]
                 since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
 
-    async def _there(self, collection: str, platform: str, star_ids: Sequence[str]) -> set[str]:
-        """Return those of these authors of whom there is a document.
+    async def _stored(self, collection: str, platform: str, star_ids: Sequence[str]) -> set[str]:
+        """Return those of these authors who have a document.
 
-        The index is read from the first of their keys to the last, which is a fraction of looking each of them up.
+        Reads the index from the first of their keys to the last, which costs a fraction of looking up each key.
         """
         star_id_of = {detail_id(star_id, platform): star_id for star_id in star_ids}
         within = {"_id": {"$gte": min(star_id_of), "$lte": max(star_id_of)}}
@@ -92,9 +92,8 @@ class Worklist:
         async def read() -> set[str]:
             found: set[str] = set()
             async for batch in self._database[collection].find_raw_batches(within, {"_id": 1}, batch_size=_RANGE):
-                keys = (
-                    document["_id"] for document in bson.decode_all(cast("bytes", batch))
-                )  # PyMongo calls it a document
+                documents = bson.decode_all(cast("bytes", batch))  # PyMongo's type of a batch is a document
+                keys = (document["_id"] for document in documents)
                 found.update(star_id_of[key] for key in keys if key in star_id_of)
             return found
 
