@@ -1,6 +1,6 @@
-"""Open a dataset to read it: no index is created, nothing is written, and no empty database is started.
+"""Opens a dataset for reading: creates no index, writes nothing, and starts no embedded MongoDB without data.
 
-Knows how a dataset is reached, nothing of what is asked of it.
+Knows how to connect to a dataset, nothing about its documents.
 """
 
 from __future__ import annotations
@@ -23,18 +23,21 @@ def require_dataset(options: Options) -> None:
     """Raise `StorageError` if the dataset is embedded and does not exist yet."""
     if options.mongo_uri is None and not options.embedded_folder.exists():
         raise StorageError(
-            f"There is no dataset in {options.data_dir} yet: crawl first, or say where it is with MONGO_URI or "
-            "XINGTU_DATA_DIR."
+            f"There is no dataset in {options.data_dir} yet: crawl first, or set MONGO_URI or XINGTU_DATA_DIR to "
+            "another one."
         )
 
 
 @contextmanager
 def told_in_one_line() -> Iterator[None]:
-    """Turn what PyMongo raises in here into a `StorageError`."""
+    """Turn PyMongo's exceptions inside the `with` block into `StorageError`."""
     try:
         yield
     except PyMongoError as error:
-        raise StorageError(f"MongoDB went away ({type(error).__name__}): type the same command again.") from None
+        raise StorageError(
+            f"The connection to MongoDB failed ({type(error).__name__}): check that it is running, then run the same "
+            "command again."
+        ) from None
 
 
 @asynccontextmanager
