@@ -39,7 +39,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals
     ("words", "variables", "said"),
     [
         ((), {"MONGO_URI": "mongodb://user:secret@db"}, "MONGO_URI is set, so crawls use that server: "),
-        ((), {"XINGTU_EMBEDDED_MIN_FREE": "9" * 20}, "Not enough room for MongoDB in .data/mongo: "),
+        ((), {"XINGTU_EMBEDDED_MIN_FREE": "9" * 20}, "Not enough disk space for MongoDB in .data/mongo ("),
         ((), {"JUSTONEAPI_ENV": "sanbox"}, "JUSTONEAPI_ENV is 'sanbox': "),
         (("--port", "1"), {}, "scrapy mongo takes no arguments; "),
     ],

@@ -243,7 +243,7 @@ MONGODB = [
     Case(
         "mongodb_credentials",
         SQUARE,
-        "MongoDB at {mongo_socket} does not know this user name and password: correct them in MONGO_URI "
+        "MongoDB at {mongo_socket} refuses the user name or the password: correct them in MONGO_URI "
         "(percent-encode @ : / %, and add authSource=admin if the user was created there).",
         {"MONGO_URI": "mongodb://me:hunter2@{mongo}"},
         logged=True,
@@ -251,14 +251,14 @@ MONGODB = [
     Case(
         "not_a_mongodb",
         SQUARE,
-        f"What answers at {{html}} is not a MongoDB: {OR_EMBEDDED}",
+        f"The server at {{html}} is not a MongoDB: {OR_EMBEDDED}",
         {"MONGO_URI": "mongodb://{html}"},
         logged=True,
     ),
     Case(
         "mongodb_too_old",
         SQUARE,
-        "MongoDB at {old} is version 3.6, 5.0 or newer is needed: upgrade it, or unset MONGO_URI to use the embedded "
+        "MongoDB at {old} is too old, 5.0 or newer is required: upgrade it, or unset MONGO_URI to use the embedded "
         "server.",
         {"MONGO_URI": "mongodb://{old}"},
         logged=True,
@@ -266,7 +266,7 @@ MONGODB = [
     Case(
         "database_name",
         SQUARE,
-        "MONGO_DATABASE is 'a.b', which cannot name a database: use letters, digits, _ and -.",
+        "MONGO_DATABASE is 'a.b', which is no name of a database: use letters, digits, _ and -.",
         {"MONGO_DATABASE": "a.b"},
         logged=True,
     ),
@@ -424,7 +424,7 @@ def test_no_room_for_the_embedded_mongodb(tmp_path: Path) -> None:
     done = run(command(*SQUARE), cwd=tmp_path, env=env)
     assert done.returncode == 2
     (said,) = done.error_lines
-    before, _, rest = said.partition("ERROR: Not enough room for MongoDB in .data/mongo: ")
+    before, _, rest = said.partition("ERROR: Not enough disk space for MongoDB in .data/mongo (")
     assert before
-    assert rest.endswith(" MB are free, 1,000,000,000,000 MB are needed: free some, or set MONGO_URI.")
+    assert rest.endswith(" MB free, 1,000,000,000,000 MB required): free some space, or set MONGO_URI.")
     assert "Traceback" not in done.stderr

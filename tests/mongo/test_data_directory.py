@@ -1,4 +1,4 @@
-"""The directory of the embedded MongoDB: made private, and refused where it cannot be."""
+"""The directory of the embedded MongoDB: created private, and refused where that is impossible."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def refusal(directory: Path, min_free_bytes: int = 0) -> str:
 
 @pytest.fixture
 def unprivileged() -> Iterator[Path]:
-    """An open directory, and a user for whom modes count (root is made nobody for the length of the test)."""
+    """An open directory, and a user for whom modes count (root becomes nobody during the test)."""
     directory = Path(tempfile.mkdtemp(prefix="open"))
     root = os.geteuid() == 0
     if root:
@@ -57,14 +57,14 @@ def test_the_real_path_is_returned(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 def test_a_file_in_its_place(tmp_path: Path, below: tuple[str, ...]) -> None:
     (tmp_path / "file").touch()
     directory = tmp_path.joinpath("file", *below)
-    assert refusal(directory) == f"{directory} cannot hold MongoDB's data, a file is in its place: {OTHER}"
+    assert refusal(directory) == f"{directory} cannot hold MongoDB's data because it is a file: {OTHER}"
 
 
 @pytest.mark.parametrize("mode", [0o755, 0o770, 0o701, 0o500])
 def test_a_mode_that_is_not_private(tmp_path: Path, mode: int) -> None:
     tmp_path.chmod(mode)
     assert refusal(tmp_path) == (
-        f"{tmp_path} has mode {mode:04o} and must be this user's alone: type `chmod 700 {tmp_path}`, or {OTHER}"
+        f"Other users may access {tmp_path} (mode {mode:04o}): run `chmod 700 {tmp_path}`, or {OTHER}"
     )
     tmp_path.chmod(0o700)
 
@@ -85,11 +85,11 @@ def test_the_directory_of_another_user() -> None:
         theirs.rmdir()
 
 
-def test_a_disk_without_room(tmp_path: Path) -> None:
+def test_a_full_disk(tmp_path: Path) -> None:
     directory = tmp_path / "mongo"
     text = refusal(directory, 10**18)
-    start, end = f"Not enough room for MongoDB in {directory}: ", " MB are free, 1,000,000,000,000 MB are needed: "
+    start, end = f"Not enough disk space for MongoDB in {directory} (", " MB free, 1,000,000,000,000 MB required): "
     assert text.startswith(start)
     free, _, advice = text.removeprefix(start).partition(end)
-    assert advice == "free some, or set MONGO_URI."
+    assert advice == "free some space, or set MONGO_URI."
     assert int(free.replace(",", "")) == pytest.approx(shutil.disk_usage(directory).free / 1e6, rel=0.2)

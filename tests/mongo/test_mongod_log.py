@@ -1,4 +1,4 @@
-"""The one telling line of a mongod's log."""
+"""The line of a mongod's log that explains an error."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingtu_crawler.mongo.mongod_log import LONGEST_LINE, last_line, telling_line
+from xingtu_crawler.mongo.mongod_log import LONGEST_LINE, error_line, last_line
 
 
 def line(severity: str, component: str, text: str, /, **attributes: Any) -> dict[str, Any]:
@@ -50,19 +50,21 @@ def write(path: Path, *records: dict[str, Any]) -> Path:
         ([line("F", "STORAGE", "This version is too recent")], "This version is too recent"),
     ],
 )
-def test_the_first_line_in_words_is_told(tmp_path: Path, records: list[dict[str, Any]], expected: str | None) -> None:
-    assert telling_line(write(tmp_path / "log", *records), 0) == expected
+def test_the_first_explaining_line_is_returned(
+    tmp_path: Path, records: list[dict[str, Any]], expected: str | None
+) -> None:
+    assert error_line(write(tmp_path / "log", *records), 0) == expected
 
 
-def test_what_an_earlier_start_logged_is_not_told(tmp_path: Path) -> None:
+def test_lines_of_an_earlier_start_are_ignored(tmp_path: Path) -> None:
     log = write(tmp_path / "log", line("F", "STORAGE", "An old story"))
     offset = log.stat().st_size
-    assert telling_line(log, offset) is None
-    assert telling_line(log, 0) == "An old story"
+    assert error_line(log, offset) is None
+    assert error_line(log, 0) == "An old story"
 
 
 def test_a_log_that_is_not_there(tmp_path: Path) -> None:
-    assert telling_line(tmp_path / "log", 0) is None
+    assert error_line(tmp_path / "log", 0) is None
     assert last_line(tmp_path / "log", 0) is None
 
 
@@ -86,5 +88,5 @@ def test_any_log_gives_one_short_line_or_none(content: str, offset: int) -> None
     with tempfile.NamedTemporaryFile() as file:
         path = Path(file.name)
         path.write_bytes(content.encode("utf-8", errors="replace"))
-        for told in (telling_line(path, offset), last_line(path, offset)):
-            assert told is None or (len(told) <= LONGEST_LINE and len(told.splitlines()) <= 1)
+        for found in (error_line(path, offset), last_line(path, offset)):
+            assert found is None or (len(found) <= LONGEST_LINE and len(found.splitlines()) <= 1)

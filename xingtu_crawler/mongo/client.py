@@ -1,6 +1,6 @@
-"""Open a MongoDB connection that is known to work, or say in one line why it does not.
+"""Opens a MongoDB connection and verifies it, or raises one line that says what is wrong and what to do.
 
-Knows PyMongo and its options; nothing of collections, and never tells a URI or a password.
+Knows PyMongo and its options, nothing about collections. No message holds the URI or the password.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ from xingtu_crawler.mongo.connection_errors import (
 )
 
 SOCKET_TIMEOUT_MS = 120_000
-"""A server that went silent in mid-answer must not hold a crawl for ever; the longest bulk write takes seconds."""
+"""Time limit of one reply. The longest bulk write takes seconds; a server that falls silent must not block a crawl."""
 
 _MALFORMED = (
-    "MONGO_URI is not a MongoDB connection string: it looks like mongodb://user:password@host:27017, "
-    "with @ : / ? % in the password percent-encoded."
+    "MONGO_URI is not a MongoDB connection string: write it as mongodb://user:password@host:27017, with @ : / ? % in "
+    "the password percent-encoded."
 )
 
 
@@ -43,16 +43,16 @@ _LONGEST_NAME = 100
 
 
 def server_of(uri: str | None) -> str:
-    """Return a name for the server of a connection string, the embedded one where it is None: fit for a directory.
+    """Return a name for the server of a connection string that may be a directory's name; None: the embedded server.
 
-    The same whatever the order of the hosts, the user and the other options; it says no password.
+    It depends on the hosts and the replica set alone, not on their order, the user or other options.
     """
     if uri is None:
         return "embedded"
     hosts, *after_hosts = _split(uri)
     options = {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2])}
     if any("@" in rest for rest in after_hosts):
-        hosts = ""  # a piece of a password, see `_open`
+        hosts = ""  # it is a part of the password, see `_open`
     names = sorted(host.lower().removesuffix(":27017") for host in hosts.rpartition("@")[2].split(","))
     name = ",".join([*names, options.get("replicaset", "")]).rstrip(",")
     return name if len(name) <= _LONGEST_NAME else blake2b(name.encode(), digest_size=8).hexdigest()
@@ -62,24 +62,24 @@ def _split(uri: str) -> list[str]:
     return re.split("[/?]", uri.partition("://")[2], maxsplit=1)
 
 
-async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bool = True) -> Client:  # noqa: ASYNC109 - it also stays in the client as its own time limits
-    """Return a client whose server answered, is new enough and lets this user work on the database.
+async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bool = True) -> Client:  # noqa: ASYNC109 - the client keeps it as its own time limits
+    """Return a client whose server is reachable, is new enough and grants this user the rights on the database.
 
-    Writes are acknowledged by a majority and journaled unless the URI says otherwise; times come back in UTC.
+    Writes are acknowledged by a majority and journaled unless the URI says otherwise. Times are returned in UTC.
 
     Args:
         uri: a MongoDB connection string.
         database: the name of the database on which the rights are checked.
-        timeout: seconds for one try to reach the server, here and in the client's later life.
-        writable: whether the right to write is needed; a reader of the dataset may do without.
+        timeout: seconds for one attempt to reach the server; the client keeps it as its own limit.
+        writable: whether the right to write is required.
 
     Raises:
-        StorageError: whatever is wrong, with the hosts and what to type, never with the password.
+        StorageError: the connection cannot be used; the message names the hosts and what to do.
     """
     client = _open(uri, timeout)
     try:
         seeds = list(client.topology_description.server_descriptions())
-        if "mongodb+srv:" not in uri:  # those names have to be looked up first, which the driver does
+        if "mongodb+srv:" not in uri:  # the driver looks those hosts up
             await _require_reachable(seeds, timeout)
         try:
             with pymongo.timeout(timeout):
@@ -93,14 +93,14 @@ async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bo
 
 
 def _open(uri: str, timeout: float) -> Client:
-    """Build the client, which connects later; what PyMongo only warns about (a misspelt `tls`) is an error here."""
+    """Build the client, which connects later. What PyMongo only warns about, as a misspelt `tls`, is an error here."""
     _, *after_hosts = _split(uri)
     if any("@" in rest for rest in after_hosts):
-        # A bare / or ? in the password: what now stands where the hosts belong is a piece of it.
+        # A bare / or ? in the password: what stands in the place of the hosts is a part of the password.
         raise StorageError(_MALFORMED)
     given = {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2], keep_blank_values=True)}
     if given.get("w") == "0":
-        raise StorageError("MONGO_URI has w=0, with which rows can be lost unnoticed: remove w=0 from it.")
+        raise StorageError("MONGO_URI has w=0, with which documents can be lost without an error: remove it.")
     milliseconds = int(timeout * 1000)
     defaults: dict[str, Any] = {
         "w": "majority",
@@ -121,16 +121,16 @@ def _open(uri: str, timeout: float) -> Client:
     except UserWarning as warning:
         named = next((name for name in given if name.isalnum() and name in str(warning).lower()), "one")
         raise StorageError(
-            f"An option of MONGO_URI, {named!r}, is unknown or has a value it cannot have: correct or remove it."
+            f"The option {named!r} of MONGO_URI is unknown or has an invalid value: correct it, or remove it."
         ) from None
     except ssl.SSLError:
-        raise StorageError("A certificate file that MONGO_URI names is not a PEM file: correct its path.") from None
+        raise StorageError("A certificate file in MONGO_URI is not a PEM file: correct its path.") from None
     except OSError as error:
         raise StorageError(
-            f"MONGO_URI names a file that cannot be read, {error.filename} ({error.strerror}): correct its path."
+            f"The file {error.filename} in MONGO_URI cannot be read ({error.strerror}): correct its path."
         ) from None
     except (PyMongoError, ValueError, TypeError):
-        # The driver's words may hold a piece of the URI.
+        # The driver's message may hold a part of the URI.
         raise StorageError(_MALFORMED) from None
 
 
@@ -139,25 +139,25 @@ def _database(client: Client, name: str) -> AsyncDatabase[dict[str, Any]]:
         return client[name]
     except (InvalidName, TypeError):
         raise StorageError(
-            f"MONGO_DATABASE is {name!r}, which cannot name a database: use letters, digits, _ and -."
+            f"MONGO_DATABASE is {name!r}, which is no name of a database: use letters, digits, _ and -."
         ) from None
 
 
 async def _verify(client: Client, database: AsyncDatabase[dict[str, Any]], where: str, writable: bool) -> None:
-    """Ask for the version, then for something that needs the right to read and, if wanted, the right to write."""
+    """Check the version, then run commands that need the right to read and, if `writable`, the right to write."""
     version = str((await client.server_info())["version"])
     numbers = re.match(r"(\d+)\.(\d+)", version)
     if numbers is None or (int(numbers[1]), int(numbers[2])) < OLDEST_VERSION:
         raise StorageError(too_old(where, version))
     await database.command("listCollections", nameOnly=True, authorizedCollections=False)
     if writable:
-        # An update of a document that is not there changes nothing and creates nothing, but needs the right to.
+        # Updating a document that does not exist changes nothing, but needs the right to write.
         nothing = {"q": {"_id": f"nothing-{uuid4()}"}, "u": {"$set": {"checked": True}}}
         await database.command({"update": "runs", "updates": [nothing]})
 
 
 async def _require_reachable(seeds: list[Address], limit: float) -> None:
-    """Raise at once, with the exact reason, where not one of the hosts takes a connection within `limit` seconds."""
+    """Raise `StorageError` with the exact reason if none of the hosts accepts a connection within `limit` seconds."""
     reasons = await asyncio.gather(*(unreachable(address, limit) for address in seeds))
     if all(reasons):
         raise StorageError(next(filter(None, reasons)))

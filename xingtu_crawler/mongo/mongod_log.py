@@ -1,4 +1,4 @@
-"""Find the one line of a mongod's log that tells why it ended. Knows the log's format, nothing of processes."""
+"""Finds the line of a mongod's log that says why it ended. Knows the log's format, nothing about processes."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from typing import Any
 
 LONGEST_LINE = 300
 LARGEST_READ_BYTES = 2_000_000
-# What follows a failure and says nothing: assertions, aborts, stack traces.
+# Lines that follow a failure without explaining it: assertions, aborts, stack traces.
 _EMPTY_COMPONENTS = frozenset({"ASSERT"})
 _EMPTY_MESSAGES = ("Writing fatal message", "Please read the documentation")
 
 
-def telling_line(log: Path, offset: int) -> str | None:
-    """Return the first real error after a byte offset as `message: detail` on one line, None if there is none.
+def error_line(log: Path, offset: int) -> str | None:
+    """Return the first explaining error after a byte offset as `message: detail` on one line; None if there is none.
 
-    The storage engine's own lines (component `WT`) are taken only where nobody put them into words.
+    A line of the storage engine (component `WT`) counts only if no other component reports the error.
     Source: https://www.mongodb.com/docs/manual/reference/log-messages/ (structured logging).
     """
     engine_line = None
@@ -58,7 +58,7 @@ def _parse(line: str) -> dict[str, Any] | None:
 
 
 def _detail(attributes: object) -> str:
-    """Return the words of the attribute that explains: `error`, `reason` or `message`, or the one within."""
+    """Return the text of the attribute that explains an error: `error`, `reason` or `message`, nested or not."""
     if isinstance(attributes, dict):
         for key in ("error", "reason", "message", "errmsg", "msg"):
             value = attributes.get(key)
