@@ -16,7 +16,7 @@ import pytest
 from harness import Finished, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.dataset.documents import render
+from xingtu_crawler.dataset.find import render
 
 Find = Callable[..., Finished]
 
@@ -77,8 +77,8 @@ async def test_raw_bodies_are_shown_as_text_where_they_are_text(find: Find) -> N
     [
         (("--filter", '{"_id": {"$gte": "2"}}', "--sort", "_id"), ["2", "3"]),
         (("--filter", '{"crawl.fetched_at": {"$lt": {"$date": "2026-03-02T00:00:00Z"}}}'), ["1"]),
-        (("--sort", "-crawl.fetched_at"), ["3", "2", "1"]),
-        (("--sort", "-star_id", "--sort=-_id", "--limit", "2"), ["3", "2"]),
+        (("--sort=-crawl.fetched_at",), ["3", "2", "1"]),
+        (("--sort=-_id", "--limit", "2"), ["3", "2"]),
         (("--sort", "_id", "--limit", "0"), ["1", "2", "3"]),
     ],
 )
@@ -97,20 +97,20 @@ async def test_only_the_wanted_fields_are_shown(find: Find) -> None:
     ("words", "said"),
     [
         (("authrs",), "There is no collection 'authrs': did you mean authors?"),
-        (("zzzz",), "There is no collection 'zzzz': it is one of author_base_info, "),
+        (("zzzz",), "There is no collection 'zzzz': name one of author_base_info, "),
         (("authors", "--filter", "{a"), "--filter is not JSON ("),
         (("authors", "--filter", "[1]"), "--filter is not a JSON object: "),
         (("authors", "--filter", '{"a": {"$date": "never"}}'), "--filter cannot be read ("),
-        (("authors", "--filter", '{"$no": 1}'), "MongoDB does not understand the question: unknown top level operator"),
-        (("authors", "--filter", '{"a": 1' + "0" * 30 + "}"), "The question holds what MongoDB cannot: "),
-        (("authors", "--fields", "data,data.text"), "MongoDB does not understand the question: Path collision"),
-        (("authors", "--fields", "data,,crawl"), "--fields has an empty name: "),
+        (("authors", "--filter", '{"$no": 1}'), "MongoDB rejects the query (unknown top level operator"),
+        (("authors", "--filter", '{"a": 1' + "0" * 30 + "}"), "--filter has a value that MongoDB cannot hold ("),
+        (("authors", "--fields", "data,data.text"), "MongoDB rejects the query (Path collision"),
+        (("authors", "--fields", "data,,crawl"), "--fields has an empty path: "),
         (("authors", "--sort", ""), "--sort is empty: "),
         (("authors", "--limit", "-1"), "--limit is '-1': "),
         (("authors", "--limit", "9" * 20), "--limit is '99999999999999999999': "),
         (("authors", "--limt=3"), "Unknown option --limt: did you mean --limit?"),
         ((), "Name one collection, as in scrapy find authors: "),
-        (("authors", "videos"), "Name one collection, as in scrapy find authors: "),
+        (("authors", "videos"), "scrapy find does not take 'videos': run scrapy find -h for what it takes."),
     ],
 )
 async def test_what_is_wrong_is_said_in_one_line(find: Find, words: tuple[str, ...], said: str) -> None:
@@ -120,14 +120,14 @@ async def test_what_is_wrong_is_said_in_one_line(find: Find, words: tuple[str, .
     assert done.stderr.count("\n") == 1
 
 
-@pytest.mark.parametrize("words", [("--fields", "_id,data.no_such"), ("--sort", "-data.no_such")])
+@pytest.mark.parametrize("words", [("--fields", "_id,data.no_such"), ("--sort=-data.no_such",)])
 async def test_a_path_that_no_document_has_is_told(find: Find, words: tuple[str, ...]) -> None:
     done = find("authors", *words)
     assert done.returncode == 0
     assert done.stdout
     assert done.stderr == (
-        "No document of authors among the first 1,000 has data.no_such: "
-        "scrapy find authors --limit 1 shows one whole.\n"
+        "None of the first 1,000 documents of authors has data.no_such: "
+        "scrapy find authors --limit 1 prints a whole one.\n"
     )
 
 

@@ -41,7 +41,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals
         ((), {"MONGO_URI": "mongodb://user:secret@db"}, "MONGO_URI is set, so crawls use that server: "),
         ((), {"XINGTU_EMBEDDED_MIN_FREE": "9" * 20}, "Not enough disk space for MongoDB in .data/mongo ("),
         ((), {"JUSTONEAPI_ENV": "sanbox"}, "JUSTONEAPI_ENV is 'sanbox': "),
-        (("--port", "1"), {}, "scrapy mongo takes no arguments; "),
+        (("--port", "1"), {}, "Unknown option --port: run scrapy mongo -h for the options."),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(

@@ -85,7 +85,7 @@ def test_without_a_dataset_there_is_no_state(tmp_path: Path) -> None:
     ("words", "said"),
     [
         (["--jsn"], "Unknown option --jsn: did you mean --json?"),
-        (["--verbose"], "Unknown option --verbose: type scrapy status -h."),
+        (["--verbose"], "Unknown option --verbose: run scrapy status -h for the options."),
         (["runs"], "scrapy status does not take 'runs': "),
         (["-s", "XINGTU_DAILY_CALLS=many"], "XINGTU_DAILY_CALLS is 'many': "),
     ],

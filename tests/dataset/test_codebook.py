@@ -1,9 +1,6 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -17,17 +14,12 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "codebook"
 
 
-def scrapy(*arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "scrapy", *arguments]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
-
-
 def test_the_pages_are_what_the_models_say() -> None:
     written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
 
     stale = [name for name, text in {**pages(), INDEX: index(FOLDER)}.items() if written.get(name) != text]
 
-    assert stale == [], "type: scrapy codebook"
+    assert stale == [], "run scrapy codebook"
 
 
 @pytest.mark.parametrize("endpoint", sorted(MODELS))
@@ -117,24 +109,3 @@ def test_a_type_without_a_name_is_an_error() -> None:
 
     with pytest.raises(TypeError, match="name: the codebook has no name"):
         list(describe(Odd))
-
-
-def test_the_command_writes_the_pages(tmp_path: Path) -> None:
-    done = scrapy("codebook", str(tmp_path / "new" / "folder"))
-
-    assert done.returncode == 0, done.stderr
-    assert done.stdout == f"Wrote {len(pages()) + 1} pages to {tmp_path / 'new' / 'folder'}.\n"
-    for name, text in pages().items():
-        assert (tmp_path / "new" / "folder" / name).read_text(encoding="utf-8") == text
-
-
-@pytest.mark.parametrize("arguments", [("a", "b"), ("{file}",), ("--bogus",)])
-def test_a_wrong_argument_is_one_line(tmp_path: Path, arguments: tuple[Any, ...]) -> None:
-    file = tmp_path / "file"
-    file.write_text("", encoding="utf-8")
-
-    done = scrapy("codebook", *(argument.format(file=file) for argument in arguments))
-
-    assert done.returncode == 2
-    assert "Traceback" not in done.stderr
-    assert "type scrapy codebook" in done.stderr.splitlines()[-1]

@@ -1,6 +1,6 @@
-"""`scrapy plan`: what a crawl would come to, before its first detail call. Reads one page of the search at most.
+"""`scrapy plan`: estimate a crawl before its first detail call. It reads at most one search page of each query.
 
-The work is done in `dataset/estimate`; here is what needs the spider: its arguments, and the crawl of that page.
+The work is done in `dataset/plan_estimate`; here is what needs the spider: its arguments, and the crawl of that page.
 """
 
 from __future__ import annotations
@@ -14,104 +14,98 @@ from collections import Counter
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, ClassVar
 
-from rich.console import Console
 from scrapy import signals
 from scrapy.commands import ScrapyCommand
 from scrapy.crawler import Crawler
 from scrapy.settings import get_settings_priority
 
+from xingtu_crawler.commands.base import OwnOptions
 from xingtu_crawler.commands.crawl import Command as CrawlCommand
 from xingtu_crawler.commands.crawl import print_redacted
-from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
-from xingtu_crawler.dataset.estimate import Estimate, Span, SquareLimits, experience, left_today, of_square, together
-from xingtu_crawler.dataset.forecast import forecast, render
-from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
+from xingtu_crawler.dataset.plan import plan, render
+from xingtu_crawler.dataset.plan_estimate import (
+    Estimate,
+    Span,
+    SquareLimits,
+    experience,
+    left_today,
+    of_square,
+    together,
+)
+from xingtu_crawler.exceptions import PlanError, UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
-from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import NEXT_STEP, Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
 from xingtu_crawler.storage.claims import Preview, details_of
-from xingtu_crawler.storage.reader import told_in_one_line
 from xingtu_crawler.storage.store import Store
 
 _NO_CONTENT = ("search/201 ", "search/202 ")
-_NOT_TO_BE_HAD = "Type the same command again, or add --no-calls for what is known without it."
+_REMEDY = "Run the same command again, or add --no-calls to plan from MongoDB alone."
 _NOTHING = Estimate(
     "exact",
     Span(0, 0),
     Span(1, 1),
     Span(0, 0),
     0,
-    ("The API knows of no author for this query; a crawl would only ask page 1 again.",),
+    ("The API has no author for this query; a crawl would only fetch page 1 again.",),
 )
 
 
 class Command(CrawlCommand):
-    """Say what a crawl would come to."""
+    """Estimate a crawl."""
 
-    def syntax(self) -> str:
-        """Return the arguments in words."""
-        return "[options] <spider> -a NAME=VALUE …"
+    own_options: ClassVar[OwnOptions] = {
+        "-a": {
+            "dest": "spargs",
+            "action": "append",
+            "default": [],
+            "metavar": "NAME=VALUE",
+            "help": "spider argument (repeatable)",
+        },
+        "--no-calls": {"action": "store_true", "help": "make no call: plan from MongoDB alone"},
+        "--json": {"action": "store_true", "help": "print one JSON object, for scripts"},
+    }
 
     def short_desc(self) -> str:
         """Return what the command does."""
-        return "Say how many calls a crawl would make, how long it takes and what it costs"
+        return "Estimate the calls, the time and the cost of a crawl"
 
     def long_desc(self) -> str:
-        """Return what `scrapy plan -h` says."""
+        """Return what `scrapy plan -h` prints."""
         return (
-            "Say what scrapy crawl with the same arguments would come to. For author_square this reads the first page "
-            "of each query, once: it is stored, and the crawl goes on behind it. With --no-calls, and for authors, no "
-            "call is made."
+            "Estimate scrapy crawl with the same arguments. For author_square this fetches the first page of each "
+            "query, once: the page is stored, and the crawl goes on behind it. With --no-calls, and for authors, it "
+            "makes no call."
         )
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add this command's options to Scrapy's own; feeds are none of its business."""
+        """Add this command's options to Scrapy's own, without those of feeds."""
         ScrapyCommand.add_options(self, parser)
+        self.add_own_options(parser)
         parser.set_defaults(output=None, overwrite_output=None)
-        group = parser.add_argument_group("Plan")
-        group.add_argument(
-            "-a", dest="spargs", action="append", default=[], metavar="NAME=VALUE", help="spider argument (repeatable)"
-        )
-        group.add_argument("--no-calls", action="store_true", help="make no call: say what MongoDB knows")
-        group.add_argument("--json", action="store_true", help="one JSON object, for scripts")
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Log warnings only, unless a level was typed: the crawl of one page is not what is to be read."""
+        """Log warnings only, unless the user sets a level: the plan is what the user wants to read."""
+        assert self.settings is not None
+        self.settings.set("LOG_LEVEL", "WARNING", priority=get_settings_priority("cmdline") - 1)
         super().process_options(args, opts)
-        assert self.settings is not None
-        if (self.settings.getpriority("LOG_LEVEL") or 0) < get_settings_priority("cmdline"):
-            self.settings.set("LOG_LEVEL", "WARNING", priority="cmdline")
 
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Print the plan.
-
-        What is wrong is one line on standard error: exit code 2 where nothing was asked, 1 where page 1 was not had.
-        """
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Print the plan; raises `PlanError` if page 1 was requested and could not be fetched."""
         sys.excepthook = print_redacted
-        with one_line(self):
-            plan = self._plan(args, opts.spargs, no_calls=opts.no_calls)
-            if opts.json:
-                sys.stdout.write(json.dumps(plan) + "\n")
-            else:
-                Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(plan))
+        found = self._plan(args, opts.spargs, no_calls=opts.no_calls)
+        if opts.json:
+            sys.stdout.write(json.dumps(found) + "\n")
+        else:
+            self.show(render(found))
 
-    def _plan(self, args: Sequence[str], arguments: dict[str, str], *, no_calls: bool) -> dict[str, Any]:
-        assert self.settings is not None
-        names = [word for word in args if not word.startswith("-")]
-        refuse(
-            [word for word in args if word.startswith("-")] + names[1:],
-            command="plan",
-            options=("-a", "--no-calls", "--json"),
-        )
-        if not names:
-            raise ArgumentError("Name one spider: scrapy plan author_square -a …, or scrapy plan authors -a …")
-        crawler = self._checked(names[0], arguments)
+    def _plan(self, args: list[str], arguments: dict[str, str], *, no_calls: bool) -> dict[str, Any]:
+        crawler = self.checked_crawler(args, arguments)
         spider = crawler.spidercls(**arguments)
         assert isinstance(spider, XingtuSpider)
         made, empty = 0, frozenset[str]()
@@ -119,94 +113,78 @@ class Command(CrawlCommand):
         with self._server(), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             if isinstance(spider, AuthorSquareSpider) and not no_calls and runner.run(self._lacks_page(spider)):
                 made, empty = self._read_pages(crawler, arguments)
-            return runner.run(self._forecast(spider, made=made, empty=empty))
+            return runner.run(self._estimate(spider, made=made, empty=empty))
 
     def _server(self) -> EmbeddedMongo | nullcontext[None]:
-        """Return what keeps the embedded MongoDB up from the first question to the last."""
-        assert self.settings is not None
-        options = Options.read(self.settings)
-        if options.mongo_uri:
+        """Return what keeps the embedded MongoDB up between the steps of the plan."""
+        if self.options.mongo_uri:
             return nullcontext()
-        return EmbeddedMongo(options.embedded_folder, min_free_bytes=options.embedded_min_free)
-
-    async def _open(self) -> Store:
-        assert self.settings is not None
-        return await Store.open(Options.read(self.settings), history=False)
+        return EmbeddedMongo(self.options.embedded_folder, min_free_bytes=self.options.embedded_min_free)
 
     async def _lacks_page(self, spider: AuthorSquareSpider) -> bool:
-        """Return whether page 1 of a query is to be read: the sweep with which the crawl goes on, if any, lacks it."""
+        """Return whether page 1 of a query is missing in the sweep that the crawl would resume, if there is one."""
         if spider.arguments.restart:
             return False  # the crawl would begin with page 1, and pay for it, once more
         newer_than = datetime.now(UTC) - spider.details.max_age
-        store = await self._open()
-        try:
-            with told_in_one_line():
-                found = [
-                    await store.sweeps.find_open(query.key, newer_than=newer_than, limits=spider.arguments.limits)
-                    for query in spider.arguments.queries
-                ]
-        finally:
-            await store.close()
+        async with self.store(history=False) as store:
+            found = [
+                await store.sweeps.find_open(query.key, newer_than=newer_than, limits=spider.arguments.limits)
+                for query in spider.arguments.queries
+            ]
         return any(sweep is None or sweep.next_page == 1 for sweep in found)
 
     def _read_pages(self, crawler: Crawler, arguments: dict[str, str]) -> tuple[int, frozenset[str]]:
-        """Read first pages as a crawl does; return how many calls that took, and for which queries there is nothing.
+        """Fetch first pages as a crawl does; return the number of calls, and the queries that have no author.
 
-        Raises `UserError` where a page could not be had.
+        Raises `UserError` if a page could not be fetched.
         """
-        assert self.settings is not None
         assert self.crawler_process is not None
 
         def set_planning(spider: AuthorSquareSpider) -> None:
             spider.planning = True
 
         crawler.signals.connect(set_planning, signal=signals.spider_opened)
-        self._quieten()
-        logging.getLogger("xingtu_crawler.extensions.refusal").setLevel(logging.CRITICAL)  # `run` says it
+        self.log_less()
+        logging.getLogger("xingtu_crawler.extensions.refusal").setLevel(logging.CRITICAL)  # printed by this command
         self.crawler_process.crawl(crawler, **arguments)
         self.crawler_process.start()
         try:
             stats = crawler.stats
-        except RuntimeError:  # it failed before it had any, and has said why
+        except RuntimeError:  # it failed before it had any, and has logged why
             raise PlanError("The crawl of page 1 did not start.") from None
         reason = stats.get_value("finish_reason")
         outcome = Outcome.of(stats.get_stats(), reason or "", seconds=0)
         if reason != "planned":
             refusal = stats.get_value(REFUSAL_STAT)
-            said = refusal or f"Page 1 of the search was not read ({reason}): {NEXT_STEP.get(reason, _NOT_TO_BE_HAD)}"
+            said = refusal or f"Page 1 of the search was not fetched ({reason}): {NEXT_STEP.get(reason, _REMEDY)}"
             raise (PlanError if outcome.calls else UserError)(said)
         if failures := [each for each in outcome.failures if not each.startswith(_NO_CONTENT)]:
-            raise PlanError(f"Page 1 of the search could not be had ({failures[0]}). {_NOT_TO_BE_HAD}")
+            raise PlanError(f"Page 1 of the search could not be fetched ({failures[0]}). {_REMEDY}")
         planned = crawler.spider
         assert isinstance(planned, AuthorSquareSpider)
         return outcome.calls, planned.empty_queries
 
-    async def _forecast(self, spider: XingtuSpider, *, made: int, empty: frozenset[str]) -> dict[str, Any]:
-        assert self.settings is not None
-        now, options = datetime.now(UTC), Options.read(self.settings)
-        store = await self._open()
-        try:
-            with told_in_one_line():
-                spider.claims = Preview(store.database, store.outages)
-                spider.worklist = store.worklist
-                spider.run_started_at = now
-                return forecast(
-                    await _estimate(spider, store, empty=empty),
-                    await experience(store.database),
-                    spider=spider.name,
-                    arguments=spider.typed_arguments,
-                    max_rate=options.max_rate * len(options.token_pool()),
-                    max_calls=spider.max_calls,
-                    daily_cap=options.daily_calls,
-                    daily_left=await left_today(store.database, options.daily_calls, now),
-                    calls_made=made,
-                )
-        finally:
-            await store.close()
+    async def _estimate(self, spider: XingtuSpider, *, made: int, empty: frozenset[str]) -> dict[str, Any]:
+        now, options = datetime.now(UTC), self.options
+        async with self.store(history=False) as store:
+            spider.claims = Preview(store.database, store.outages)
+            spider.worklist = store.worklist
+            spider.run_started_at = now
+            return plan(
+                await _estimate_calls(spider, store, empty=empty),
+                await experience(store.database),
+                spider=spider.name,
+                arguments=spider.typed_arguments,
+                max_rate=options.max_rate * len(options.token_pool()),
+                max_calls=spider.max_calls,
+                daily_cap=options.daily_calls,
+                daily_left=await left_today(store.database, options.daily_calls, now),
+                calls_made=made,
+            )
 
 
-async def _estimate(spider: XingtuSpider, store: Store, *, empty: frozenset[str]) -> Estimate:
-    """Estimate by the spider's own code: what it would claim is what would be asked."""
+async def _estimate_calls(spider: XingtuSpider, store: Store, *, empty: frozenset[str]) -> Estimate:
+    """Estimate with the spider's own code: it would fetch what it would claim."""
     if isinstance(spider, AuthorsSpider):
         calls = 0
         tally: Counter[str] = Counter()

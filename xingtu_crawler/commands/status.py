@@ -1,4 +1,4 @@
-"""`scrapy status`: where the dataset stands. Argument parsing only; the work is done in `dataset/status`."""
+"""`scrapy status`: show the state of the dataset. Argument parsing only; the work is done in `dataset/status`."""
 
 from __future__ import annotations
 
@@ -9,25 +9,20 @@ import sys
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from rich.console import Console
-from scrapy.commands import ScrapyCommand
-
-from xingtu_crawler.commands.words import WIDTH_IN_A_PIPE, one_line, refuse
+from xingtu_crawler.commands.base import OwnOptions, ProjectCommand
 from xingtu_crawler.dataset import status
 from xingtu_crawler.dataset.status_tables import render
-from xingtu_crawler.options import Options
-from xingtu_crawler.storage.reader import open_for_reading
 
 
-class Command(ScrapyCommand):
-    """Show where the dataset stands."""
+class Command(ProjectCommand):
+    """Show the state of the dataset."""
 
-    requires_project = True
-    requires_crawler_process = False
-    default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
+    own_options: ClassVar[OwnOptions] = {
+        "--json": {"action": "store_true", "help": "print one JSON object, for scripts"}
+    }
 
     def syntax(self) -> str:
-        """Return the arguments in words."""
+        """Return the usage after the command's name."""
         return "[--json]"
 
     def short_desc(self) -> str:
@@ -35,34 +30,28 @@ class Command(ScrapyCommand):
         return "Show runs, open sweeps, coverage, failures and cost"
 
     def long_desc(self) -> str:
-        """Return what `scrapy status -h` says."""
+        """Return what `scrapy status -h` prints."""
         return (
-            "Show where the dataset stands: the last runs, sweeps that can go on, authors with details and their age, "
-            "failures, quarantine, calls and cost by day. Nothing is written and no call is made."
+            "Show the state of the dataset: the last runs, sweeps that a crawl can resume, authors with details and "
+            "their age, failures, quarantine, calls and cost by day. It writes nothing and makes no call."
         )
 
-    def add_options(self, parser: argparse.ArgumentParser) -> None:
-        """Add this command's options to Scrapy's own."""
-        super().add_options(parser)
-        group = parser.add_argument_group("Status")
-        group.add_argument("--json", action="store_true", help="one JSON object, for scripts")
-
-    def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Print the state; what is wrong is one line on standard error and the exit code 2."""
-        with one_line(self):
-            refuse(args, command="status", options=("--json",))
-            state = asyncio.run(self._read())
-            if opts.json:
-                sys.stdout.write(json.dumps(state, default=_plain) + "\n")
-            else:
-                Console(width=None if sys.stdout.isatty() else WIDTH_IN_A_PIPE).print(render(state))
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Print the state."""
+        self.positional(args)
+        state = asyncio.run(self._read())
+        if opts.json:
+            sys.stdout.write(json.dumps(state, default=_plain) + "\n")
+        else:
+            self.show(render(state))
 
     async def _read(self) -> dict[str, Any]:
-        assert self.settings is not None
-        options = Options.read(self.settings)
-        async with open_for_reading(options) as database:
+        async with self.dataset() as database:
             return await status.read(
-                database, now=datetime.now(UTC), spill=options.spill_directory, daily_cap=options.daily_calls
+                database,
+                now=datetime.now(UTC),
+                spill=self.options.spill_directory,
+                daily_cap=self.options.daily_calls,
             )
 
 

@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.dataset.estimate import (
+from xingtu_crawler.dataset.plan_estimate import (
     Estimate,
     Experience,
     Place,
@@ -300,9 +300,13 @@ async def test_the_one_call_of_a_plan_says_the_cost_where_nothing_else_does(mong
     assert (await experience(mongo_db)).cost_per_call == Decimal("0.05")
 
 
-async def test_an_account_that_was_topped_up_says_nothing_of_the_cost(mongo_db: Database) -> None:
-    await mongo_db.runs.insert_one(run("a", 1, cost={"spent": "-50.00", "per_call": "-0.500000"}))
-    assert (await experience(mongo_db)).cost_per_call is None
+@pytest.mark.parametrize("spent", ["-50.00", "0.00", "0"])
+async def test_a_balance_that_did_not_fall_gives_no_cost(mongo_db: Database, spent: str) -> None:
+    """The account was topped up during the run, or bills later: a plan that says 0 would look free."""
+    await mongo_db.runs.insert_one(run("a", 1, cost={"spent": spent, "per_call": "0.000000"}))
+    found = await experience(mongo_db)
+    assert (found.cost_per_call, found.cost_from) == (None, None)
+    assert found.rate_from == "a"
 
 
 async def test_the_day_of_the_cap_is_that_of_shanghai(mongo_db: Database) -> None:

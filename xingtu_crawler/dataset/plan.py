@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xingtu_crawler.api.pace import START_RATE
-from xingtu_crawler.dataset.estimate import Estimate, Experience, Span, cost_of, days_needed
+from xingtu_crawler.dataset.plan_estimate import Estimate, Experience, Span, cost_of, days_needed
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ UNPROVEN = "start"
 """Where the rate is from while no crawl has shown what the API bears: the pace at which a crawl begins."""
 
 
-def forecast(
+def plan(
     estimate: Estimate,
     experience: Experience,
     *,
@@ -103,7 +103,7 @@ def _cost(calls: Span, per_call: Decimal | None) -> dict[str, str] | None:
 
 
 def render(plan: dict[str, Any]) -> RenderableType:
-    """Return a plan, as `forecast` gives it, for a terminal."""
+    """Return a plan, as `plan` returns it, for a terminal."""
     about = "about " if plan["basis"] == "estimate" else ""
     table = Table(title=f"Plan of {plan['spider']}", show_header=False, title_justify="left")
     table.add_column(no_wrap=True)

@@ -1,0 +1,124 @@
+"""What the project's commands share: typed options, refused words, one error line, the dataset, tables.
+
+Knows Scrapy's commands and `Options`, nothing of any one command.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from abc import abstractmethod
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from functools import cached_property
+from typing import Any, ClassVar
+
+from pymongo.asynchronous.database import AsyncDatabase
+from rich.console import Console, RenderableType
+from scrapy.commands import ScrapyCommand
+
+from xingtu_crawler.arguments.wording import nearest, shown
+from xingtu_crawler.engine.log import redacted
+from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
+from xingtu_crawler.options import Options
+from xingtu_crawler.storage.reader import open_for_reading, told_in_one_line
+from xingtu_crawler.storage.store import Store
+
+OwnOptions = Mapping[str, Mapping[str, Any]]
+
+_WIDTH_WITHOUT_TERMINAL = 120
+"""Columns of a table that goes into a pipe or a file."""
+
+
+class ProjectCommand(ScrapyCommand):
+    """A command of this project: subclasses say which options it has and what it does."""
+
+    # Scrapy lists every command class that is defined in the module where it finds it. This class is no command.
+    __module__ = "xingtu_crawler.commands"
+
+    requires_project = True
+    requires_crawler_process = False
+    default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
+    own_options: ClassVar[OwnOptions] = {}
+    """The command's own options by name, each with its arguments of `ArgumentParser.add_argument`."""
+
+    @property
+    def name(self) -> str:
+        """The name of the command: that of its module, as for Scrapy."""
+        return type(self).__module__.rpartition(".")[2]
+
+    @cached_property
+    def options(self) -> Options:
+        """The project's settings; raises `UserError` if one of them is wrong."""
+        assert self.settings is not None
+        return Options.read(self.settings)
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add this command's options to Scrapy's own."""
+        super().add_options(parser)
+        self.add_own_options(parser)
+
+    def add_own_options(self, parser: argparse.ArgumentParser) -> None:
+        """Add `own_options` to a parser."""
+        if self.own_options:
+            group = parser.add_argument_group(self.name.capitalize())
+            for option, details in self.own_options.items():
+                group.add_argument(option, **details)
+
+    def run(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what the command is for; a `UserError` becomes one line on standard error and an exit code."""
+        with self.one_error_line():
+            self.execute(args, opts)
+
+    @abstractmethod
+    def execute(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Do what the command is for.
+
+        Args:
+            args: the words of the command line that are no known option.
+            opts: the values of the options.
+
+        Raises:
+            UserError: the user has to correct something first.
+        """
+
+    @contextmanager
+    def one_error_line(self) -> Iterator[None]:
+        """Print a `UserError` as one line on standard error; the exit code is 2, or 1 if a call was made."""
+        try:
+            yield
+        except UserError as error:
+            sys.stderr.write(f"error: {redacted(str(error))}\n")
+            self.exitcode = 1 if isinstance(error, PlanError) else 2
+
+    def positional(self, args: Sequence[str], *, at_most: int = 0) -> list[str]:
+        """Return the positional arguments among `args`; raise `ArgumentError` for an unknown option or one too many."""
+        words = [word for word in args if not word.startswith("-")]
+        for option in (word.partition("=")[0] for word in args if word.startswith("-")):
+            hint = nearest(option, list(self.own_options))
+            remedy = f"did you mean {hint}?" if hint else f"run scrapy {self.name} -h for the options."
+            raise ArgumentError(f"Unknown option {shown(option)}: {remedy}")
+        if words[at_most:]:
+            raise ArgumentError(
+                f"scrapy {self.name} does not take {shown(words[at_most])!r}: run scrapy {self.name} -h for what it "
+                "takes."
+            )
+        return words
+
+    def dataset(self) -> AbstractAsyncContextManager[AsyncDatabase[dict[str, Any]]]:
+        """Return the dataset, to be read in an `async with`."""
+        return open_for_reading(self.options)
+
+    @asynccontextmanager
+    async def store(self, *, history: bool = True) -> AsyncIterator[Store]:
+        """Open the dataset to write to it; what MongoDB raises becomes a `StorageError`."""
+        store = await Store.open(self.options, history=history)
+        try:
+            with told_in_one_line():
+                yield store
+        finally:
+            await store.close()
+
+    def show(self, tables: RenderableType) -> None:
+        """Print tables on standard output."""
+        Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)
