@@ -274,3 +274,11 @@ async def test_lacks_says_whether_a_detail_is_to_be_fetched_and_claims_none(clai
     assert not await claims.lacks(details_of(["1", "2"], [SHORT], ["base_info"]), newer_than=SINCE)
     assert await claims.lacks(details_of(["1", "2", "3"], [SHORT], ["base_info"]), newer_than=SINCE)
     assert claims.open_claims == 0
+    # It does not keep a concurrent claim from its details.
+    lacks, found = await asyncio.gather(
+        claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE),
+        claimed(claims, ["3"], endpoints=["base_info"]),
+    )
+    assert lacks
+    assert found == [("3", "base_info", SHORT)]
+    assert not await claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE)

@@ -52,9 +52,9 @@ async def test_writes_use_w_majority_and_the_journal_unless_the_uri_says_otherwi
     for first in (0, 100):  # upserts first, then inserts, because most of them were new
         assert await writer.write([put(first + number) for number in range(100)]) == []
     await client.close()
-    commands = [(name, asked) for name, asked in concerns.seen if asked is not None]
+    commands = [(name, sent) for name, sent in concerns.seen if sent is not None]
     assert {name for name, _ in commands} >= {"update", "insert"} if not options else commands
-    assert all(concern.items() <= asked.items() for _, asked in commands)
+    assert all(concern.items() <= sent.items() for _, sent in commands)
     assert len(commands) == len(concerns.seen) - 1  # the check of the rights to write changes nothing
 
 

@@ -34,8 +34,8 @@ def directory_for(data_dir: Path, **settings: str | None) -> Path:
 
 
 def detail(star_id: str = "1", body: bytes = BODY) -> DetailAnswer:
-    asked = {"endpoint": "base_info", "star_id": star_id, "platform": "SHORT_VIDEO"}
-    answer = build_answer(asked, body, fetched_at=AT)
+    request = {"endpoint": "base_info", "star_id": star_id, "platform": "SHORT_VIDEO"}
+    answer = build_answer(request, body, fetched_at=AT)
     assert isinstance(answer, DetailAnswer)
     return answer
 
@@ -113,8 +113,8 @@ def test_a_full_disk_sends_answers_to_the_temporary_directory_and_logs_it(
     # The answer that was cut leaves nothing behind.
     assert list(load(home)) == [detail("1"), detail("2")]
     assert list(load(spill.path)) == [detail("3"), detail("4")]
-    (told,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
-    assert told == (
+    (logged,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
+    assert logged == (
         f"Cannot write answers to {home.parent} (File too large), they go to {spill.path}: "
         "make room, then move that file there"
     )
@@ -152,9 +152,11 @@ def test_each_server_has_its_own_files(tmp_path: Path) -> None:
 def test_a_broken_line_is_not_an_answer(tmp_path: Path) -> None:
     spill = Spill(tmp_path, "run")
     spill.add(detail("1"))
-    spill.path.write_bytes(spill.path.read_bytes() + b'{"endpoint": "base\xff\n[]\n')
+    whole = spill.path.read_bytes()
+    damaged = whole.replace(b'"body": "', b'"body": "!')
+    spill.path.write_bytes(whole + b'{"endpoint": "base\xff\n[]\n' + damaged)
     spill.add(detail("2"))
-    assert list(load(spill.path)) == [detail("1"), None, None, detail("2")]
+    assert list(load(spill.path)) == [detail("1"), None, None, None, detail("2")]
 
 
 def test_one_crawl_takes_a_file_and_the_next_finds_it_after_a_crash(tmp_path: Path) -> None:

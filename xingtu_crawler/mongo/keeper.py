@@ -272,7 +272,7 @@ class Keeper:
                     self._serving_since = time.monotonic()
                     self._send_report(ready=True)
             elif not self._server.socket_path.exists():  # as when the temporary directory is cleaned up
-                _note("the socket is gone: restarting")
+                _note("the socket was deleted: restarting mongod")
                 self._server.stop()
             else:
                 self._server.keep_log_small()
@@ -290,7 +290,7 @@ class Keeper:
             self._serving_since = 0.0
             delay = min(LONGEST_RESTART_DELAY_S, 0.5 * 2**self._failures) if self._failures else 0.0
             self._start_at = time.monotonic() + delay
-            _note(f"mongod is gone (status {self._server.exit_status}): starting it again in {delay:.1f} s")
+            _note(f"mongod ended (status {self._server.exit_status}): starting it again in {delay:.1f} s")
         if time.monotonic() < self._start_at:
             time.sleep(WATCH_POLL_S)
             return

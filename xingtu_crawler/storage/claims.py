@@ -105,40 +105,41 @@ class Claims:
         Raises:
             StorageError: MongoDB stayed away for longer than the patience.
         """
-        rule = _Rule(newer_than, terminal, failed_before)
         # Claim before reading: an answer that is stored and released in between would be fetched, and paid for, again.
         reserved: dict[str, DetailKey] = {}
         for detail in details:
             if detail.key not in self._open:
                 self._open.add(detail.key)
                 reserved[detail.key] = detail
-        if not reserved:
-            return []
         claimed: dict[str, DetailKey] = {}
         try:
-            # Failures before documents: an answer that arrives between the two reads is in the documents.
-            failed = await self._failed(reserved)
-            fresh = set() if newer_than is None else await self._answered(reserved.values(), newer_than)
-            for key, detail in reserved.items():
-                failure = failed.get(key)
-                if newer_than is None and failure is None:
-                    continue
-                if key in fresh:
-                    continue
-                if failure is None or not rule.is_final(failure):
-                    claimed[key] = replace(detail, had_failed=failure is not None)
-                elif not failure["terminal"]:
-                    self.passed_over += 1
+            claimed = await self._select(reserved, _Rule(newer_than, terminal, failed_before))
         finally:
             self._open -= reserved.keys() - claimed.keys()
         return list(claimed.values())
 
+    async def _select(self, details: Mapping[str, DetailKey], rule: _Rule) -> dict[str, DetailKey]:
+        """Return those of these details, by key, that the dataset and the rule leave to be fetched."""
+        if not details:
+            return {}
+        # Failures before documents: an answer that arrives between the two reads is in the documents.
+        failed = await self._failed(details)
+        fresh = set() if rule.newer_than is None else await self._answered(details.values(), rule.newer_than)
+        selected: dict[str, DetailKey] = {}
+        for key, detail in details.items():
+            failure = failed.get(key)
+            if key in fresh or (failure is None and rule.newer_than is None):
+                continue
+            if failure is None or not rule.is_final(failure):
+                selected[key] = replace(detail, had_failed=failure is not None)
+            elif not failure["terminal"]:
+                self.passed_over += 1
+        return selected
+
     async def lacks(self, details: Sequence[DetailKey], *, newer_than: datetime) -> bool:
         """Return whether `claim` would return any of these details; claims none."""
-        claimed = await self.claim(details, newer_than=newer_than)
-        for detail in claimed:
-            self.release(detail.endpoint, detail.star_id, detail.platform)
-        return bool(claimed)
+        unclaimed = {detail.key: detail for detail in details if detail.key not in self._open}
+        return bool(await self._select(unclaimed, _Rule(newer_than, terminal=False, failed_before=None)))
 
     @property
     def open_claims(self) -> int:
@@ -207,10 +208,8 @@ class Preview(Claims):
         failed_before: datetime | None = None,
     ) -> list[DetailKey]:
         """Return those of these details that a crawl would fetch."""
-        claimed = await super().claim(details, newer_than=newer_than, terminal=terminal, failed_before=failed_before)
-        for detail in claimed:
-            self.release(detail.endpoint, detail.star_id, detail.platform)
-        return claimed
+        by_key = {detail.key: detail for detail in details}
+        return list((await self._select(by_key, _Rule(newer_than, terminal, failed_before))).values())
 
     async def _forget(self, answered: Mapping[str, datetime]) -> None:
         """Change nothing."""

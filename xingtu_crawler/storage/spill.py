@@ -172,7 +172,7 @@ def _record(answer: Answer) -> dict[str, Any]:
 
 
 def _answer(record: dict[str, Any]) -> Answer:
-    body = None if record["body"] is None else base64.b64decode(record["body"])
+    body = None if record["body"] is None else base64.b64decode(record["body"], validate=True)
     if "failed_at" in record:
         failed_at = datetime.fromisoformat(record["failed_at"])
         return FailedRequest(**{**record, "failed_at": failed_at, "body": body, "stop": _stop(record)})
