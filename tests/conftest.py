@@ -39,6 +39,12 @@ def _fork_servers() -> Iterator[None]:
     fork_server.stop()
 
 
+@pytest.fixture
+def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start the commands of one test with a new interpreter each, as a user does."""
+    monkeypatch.setattr(subprocess, "Popen", fork_server.NewPopen)
+
+
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of one embedded MongoDB for the whole session; it has stopped when the session ends."""

@@ -9,6 +9,7 @@ server cannot start in the same way is started as always. This file is also the 
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import os
@@ -44,6 +45,10 @@ _INTERPRETER = ("COVERAGE_", "LANG", "LC_", "LD_", "PYTHON", "TZ")
 _LENGTH = 4
 _STREAMS = 4
 """A command comes with its standard streams and the pipe for its pid and its exit code."""
+
+
+NewPopen = subprocess.Popen
+"""Starts everything as always, with no fork server."""
 
 
 class Popen(subprocess.Popen[Any]):
@@ -117,7 +122,7 @@ class _Client:
         self._control, theirs = socket.socketpair()
         self._lock = threading.Lock()
         with theirs:
-            self._process = _real_popen(
+            self._process = NewPopen(
                 [sys.executable, __file__, module, str(theirs.fileno())],
                 env=env,
                 cwd=ROOT,
@@ -144,7 +149,6 @@ class _Client:
         self._process.wait()
 
 
-_real_popen = subprocess.Popen
 _clients: dict[tuple[str, ...], _Client] = {}
 _clients_lock = threading.Lock()
 
@@ -173,6 +177,8 @@ def _serve(control: socket.socket) -> dict[str, Any] | None:
     signal.signal(signal.SIGCHLD, lambda *_: None)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and with them this server
     running: dict[int, int] = {}
+    gc.collect()
+    gc.freeze()  # so that a collection in a forked process does not copy every page
     while True:
         if woken in select.select([control, woken], [], [])[0]:
             woken.recv(1024)

@@ -17,6 +17,8 @@ from xingtu_crawler.sandbox.process import SandboxProcess
 
 ROOT = fork_server.ROOT
 
+PATIENCE_S = 300
+"""How long a test waits for what must come: longer than any machine needs, and less than `timeout` of pytest."""
 QUICK = {"XINGTU_BACKOFF_BASE": "0.02", "XINGTU_BACKOFF_MAX": "0.2"}
 """Settings that make pauses short; what is tested is what comes after them."""
 
@@ -59,19 +61,19 @@ def crawl_words(spider: str, arguments: Mapping[str, object], settings: Mapping[
     return words
 
 
-def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = 120) -> Finished:
-    """Run a command to its end; `timeout` in seconds."""
+def run(words: Sequence[str], *, cwd: Path, env: Mapping[str, str], timeout: float = PATIENCE_S) -> Finished:
+    """Run a command to its end; raise `TimeoutExpired` if it runs for more than `timeout` seconds."""
     done = subprocess.run(words, cwd=cwd, env=env, capture_output=True, text=True, timeout=timeout, check=False)
     return Finished(done.returncode, done.stdout, done.stderr)
 
 
-def wait_until(holds: Callable[[], bool], *, timeout: float = 60) -> None:
-    """Return when `holds` does; raise `TimeoutError` where it has not within `timeout` seconds."""
+def wait_until(holds: Callable[[], bool], *, timeout: float = PATIENCE_S) -> None:
+    """Return once `holds` does; raise `TimeoutError` if it does not within `timeout` seconds."""
     deadline = time.monotonic() + timeout
     pause = threading.Event()
     while not holds():
         if time.monotonic() > deadline:
-            raise TimeoutError("what was waited for did not come")
+            raise TimeoutError(f"not within {timeout:g} seconds")
         pause.wait(0.02)
 
 
@@ -96,19 +98,17 @@ class Crawler:
             **{**QUICK, **variables},
         )
 
-    def scrapy(self, *words: str, timeout: float = 60) -> Finished:
+    def scrapy(self, *words: str) -> Finished:
         """Run another `scrapy` command in the same environment."""
-        return run(command(*words), cwd=self.cwd, env=self.env(), timeout=timeout)
+        return run(command(*words), cwd=self.cwd, env=self.env())
 
     def words(self, spider: str, settings: Mapping[str, object] | None = None, **arguments: object) -> list[str]:
         """Return the command line of a crawl."""
         return command(*crawl_words(spider, arguments, settings or {}))
 
-    def __call__(
-        self, spider: str, *, settings: Mapping[str, object] | None = None, timeout: float = 120, **arguments: object
-    ) -> Finished:
+    def __call__(self, spider: str, *, settings: Mapping[str, object] | None = None, **arguments: object) -> Finished:
         """Crawl to the end."""
-        return run(self.words(spider, settings, **arguments), cwd=self.cwd, env=self.env(), timeout=timeout)
+        return run(self.words(spider, settings, **arguments), cwd=self.cwd, env=self.env())
 
     def start(
         self, spider: str, *, settings: Mapping[str, object] | None = None, **arguments: object

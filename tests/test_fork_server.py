@@ -15,10 +15,9 @@ from harness import command, environment
 
 from xingtu_crawler.sandbox.serve import READY
 
-REAL: type[subprocess.Popen[Any]] = fork_server.Popen.__mro__[1]
 SANDBOX = [sys.executable, "-m", "xingtu_crawler.sandbox", "--port", "0", "--authors", "5", "--parent-pipe"]
 
-both = pytest.mark.parametrize("popen", [fork_server.Popen, REAL], ids=["forked", "new"])
+both = pytest.mark.parametrize("popen", [fork_server.Popen, fork_server.NewPopen], ids=["forked", "new"])
 
 
 def start(popen: type[subprocess.Popen[Any]], words: list[str], **options: Any) -> subprocess.Popen[Any]:

@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from crawl.hostile import login_page, old_mongodb
-from harness import QUICK, Finished, command, environment, run
+from harness import PATIENCE_S, QUICK, Finished, command, environment, run
 from pymongo import MongoClient
 
 from xingtu_crawler.sandbox.process import SandboxProcess
@@ -396,7 +396,7 @@ def bench(request: pytest.FixtureRequest, mongo_uri: str, tmp_path_factory: pyte
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_line_says_what_is_wrong(case: Case, bench: Bench) -> None:
-    done = bench.running[case.name].result(timeout=120)
+    done = bench.running[case.name].result(PATIENCE_S)
     assert done.returncode == case.code, done.stderr
     assert "Traceback" not in done.stderr
     line = bench.filled(case.line)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from harness import Crawler, MakeCrawler, StartSandbox
+from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.budget import FAULTS, Spent, settled, spend
@@ -55,7 +55,7 @@ async def test_two_processes_share_the_daily_cap_and_give_back_what_they_did_not
     second = Crawler(sandbox.base_url, crawler.mongo_uri, mongo_db.name, other)
     process = second.start("author_square", settings=settings, sort="FANS")
     first = crawler("author_square", settings=settings, sort="DEFAULT")
-    assert (first.returncode, process.wait(timeout=60)) == (0, 0)
+    assert (first.returncode, process.wait(PATIENCE_S)) == (0, 0)
     ledger = settled(sandbox)
     print(f"daily cap {cap}: {ledger['calls']} calls of 3 processes, counted {await _day(mongo_db)}")
     assert ledger["calls"] == await _day(mongo_db) == cap

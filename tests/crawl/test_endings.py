@@ -14,9 +14,10 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from harness import Crawler, MakeCrawler, StartSandbox, wait_until
+from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
+from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE
 from xingtu_crawler import settings
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.process import SandboxProcess
@@ -50,9 +51,7 @@ async def test_scrapys_own_limits_stop_what_waits_for_its_turn(
 ) -> None:
     sandbox = start_sandbox("--authors", "200")
     # At two calls a second, all places but a few are taken by requests that wait for their turn.
-    done = make_crawler(sandbox)(
-        "author_square", settings={"CLOSESPIDER_PAGECOUNT": 4, "XINGTU_MAX_RATE": 2}, timeout=60
-    )
+    done = make_crawler(sandbox)("author_square", settings={"CLOSESPIDER_PAGECOUNT": 4, "XINGTU_MAX_RATE": 2})
     assert done.returncode == 1, done.stderr
     run = await mongo_db.runs.find_one({})
     assert run is not None
@@ -81,12 +80,12 @@ async def test_an_interrupted_crawl_waits_for_what_is_in_flight_and_for_nothing_
     process = make_crawler(sandbox).start("authors", missing=1, settings=limits)
     wait_until(lambda: _begun(sandbox) >= 1 or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=25)  # a hung call takes 2 s; one at a time, 64 of them would take two minutes
+    process.wait(PATIENCE_S)
     assert process.returncode == 1
     run = await mongo_db.runs.find_one(sort=[("started_at", -1)])
     assert run is not None
     assert (run["state"], run["close_reason"]) == ("ended", "shutdown")
-    assert run["calls"]["total"] <= 64
+    assert run["calls"]["total"] <= IN_FLIGHT
     assert await mongo_db.failures.count_documents({}) == 0
 
 
@@ -106,7 +105,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
 
     wait_until(all_hang)
     _interrupt_twice(process, crawler.cwd / "crawl.log")
-    assert process.wait(timeout=15) == 1
+    assert process.wait(PATIENCE_S) == 1
     # What is stored is whole, and the same command does the rest.
     for collection in DETAILS:
         assert await mongo_db[collection].count_documents({"crawl.content_hash": {"$exists": False}}) == 0
@@ -115,7 +114,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
     assert done.returncode == 0, done.stderr
     assert await mongo_db.authors.count_documents({}) == 100
     assert await _details(mongo_db) == 400
-    assert sandbox.ledger()["answered_twice"] <= 64
+    assert sandbox.ledger()["answered_twice"] <= NOT_DURABLE
     assert await mongo_db.sweeps.count_documents({}) == 1
 
 
@@ -150,7 +149,7 @@ async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
     process.send_signal(signal.SIGINT)
     wait_until(lambda: has_shown(b"shutting down gracefully") or process.poll() is not None)
     process.send_signal(signal.SIGINT)
-    process.wait(timeout=15)
+    process.wait(PATIENCE_S)
     wait_until(lambda: has_shown(b"\x1b[?25l"))
     assert shown.rfind(b"\x1b[?25h") > shown.rfind(b"\x1b[?25l")
     os.close(master)
@@ -190,7 +189,7 @@ async def test_a_restart_of_the_api_costs_nothing(mongo_uri: str, mongo_db: Data
     await api.down()
     await until((tmp_path / "refused").exists)
     await api.up()
-    assert await asyncio.to_thread(process.wait, 60) == 0, (tmp_path / "crawl.log").read_text()
+    assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, (tmp_path / "crawl.log").read_text()
     await api.down()
     run = await mongo_db.runs.find_one({})
     assert run is not None
@@ -199,7 +198,7 @@ async def test_a_restart_of_the_api_costs_nothing(mongo_uri: str, mongo_db: Data
     assert refused >= 100
     assert await mongo_db.failures.count_documents({}) == 0
     assert await _details(mongo_db) == 800
-    assert api.ledger.summary()["answered_twice"] <= 64  # answers that were on their way
+    assert api.ledger.summary()["answered_twice"] <= NOT_DURABLE
 
 
 def _interrupt_twice(process: subprocess.Popen[str], log: Path) -> None:

@@ -22,6 +22,9 @@ AUTHORS = 20_000
 WANTED = 50
 
 
+pytestmark = pytest.mark.usefixtures("new_processes")  # the memory of a forked process is not that of a user's
+
+
 @pytest.fixture
 def many(start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path) -> Any:
     """A place for crawls of a large dataset."""

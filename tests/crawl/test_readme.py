@@ -1,4 +1,4 @@
-"""The commands of both READMEs, typed as they stand there."""
+"""The commands of both READMEs do what the pages say, run as a reader runs them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import sys
 import venv
 from pathlib import Path
 
-import pytest
 from harness import ROOT, Finished, environment, run
 
 PAGES = ("README.md", "README.zh-CN.md")
@@ -27,14 +26,14 @@ MEANT = {
     ),
     "scrapy crawl authors -a star_ids=…": f"scrapy crawl authors -a star_ids={AN_AUTHOR}",
 }
-"""What a reader types for a line that leaves something to the reader."""
+"""What a reader types for a line with an ellipsis."""
 TYPED = re.compile(r"```sh\n(?P<block>.*?)```|`(?P<inline>(?:\. |export |scrapy )[^`\n]*)`", re.DOTALL)
 MENTIONED = re.compile(r"scrapy (crawl( author_square| authors)?|find|plan)")
-"""Commands of which the text only speaks."""
+"""Commands that the text mentions without arguments."""
 
 
 def commands(page: str) -> list[str]:
-    """Return what the reader of a page types, in its order."""
+    """Return the commands of a page in their order."""
     found: list[str] = []
     for match in TYPED.finditer((ROOT / page).read_text(encoding="utf-8")):
         lines = match["block"].splitlines() if match["block"] else [match["inline"]]
@@ -43,7 +42,7 @@ def commands(page: str) -> list[str]:
 
 
 def checkout(folder: Path) -> Path:
-    """Return a copy of the project with a virtual environment in which this one's packages are."""
+    """Copy the project and give it a virtual environment with the packages of this one."""
     copy = folder / "project"
     shutil.copytree(ROOT, copy, ignore=shutil.ignore_patterns(".*", "__pycache__"))
     venv.create(copy / ".venv", symlinks=True)
@@ -60,12 +59,11 @@ def variables(**more: str) -> dict[str, str]:
     return {name: value for name, value in ours.items() if name not in {"PYTHONPATH", "SCRAPY_SETTINGS_MODULE"}}
 
 
-@pytest.mark.parametrize("page", PAGES)
-def test_the_commands_of_the_readme_do_what_they_say(page: str, tmp_path: Path) -> None:
-    """In the order of the page, in one shell, with a sandbox in place of the real API."""
-    lines = [line for line in commands(page) if line not in NOT_TYPED]
+def test_the_commands_of_the_readmes_do_what_they_say(tmp_path: Path) -> None:
+    """In the order of the pages, in one shell, with a sandbox in place of the real API; each command once."""
+    lines = [line for line in dict.fromkeys(line for page in PAGES for line in commands(page)) if line not in NOT_TYPED]
     script = "\n".join(["set -e", *(f"echo '>>>'\n{MEANT.get(line, line)}" for line in lines)])
-    done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=variables(JUSTONEAPI_ENV="sandbox"), timeout=170)
+    done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=variables(JUSTONEAPI_ENV="sandbox"))
     said = done.stdout.split(">>>\n")[1:]
     assert done.returncode == 0, f"{lines[len(said) - 1]}: {done.stderr}"
     for line, output in zip(lines, said, strict=True):
@@ -86,17 +84,16 @@ def test_make_demo_shows_what_came_out(tmp_path: Path) -> None:
     copy = checkout(tmp_path)
     for stamp in (".runtime", ".dev"):
         (copy / ".venv" / stamp).touch()
-    done = run(["make", "demo"], cwd=copy, env=variables(), timeout=170)
+    done = run(["make", "demo"], cwd=copy, env=variables())
     assert done.returncode == 0, done.stderr
     for shown in ("author_base_info", "Calls by endpoint and code", "use the real API"):
         assert shown in done.stdout
     assert figure(done, "closed") == "max_authors"
     assert figure(done, "authors") == "200"
-    assert float(figure(done, "time").removesuffix(" s")) < 60
 
 
 def figure(done: Finished, name: str) -> str:
-    """Return what a row of the crawl's own table says."""
+    """Return the value of a row in the crawl's summary table."""
     found = re.search(rf"^│ {name} +│ (.*?) +│$", done.stdout, re.MULTILINE)
     assert found, done.stdout
     return found[1]

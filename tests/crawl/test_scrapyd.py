@@ -19,7 +19,7 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
-from harness import QUICK, ROOT, environment, run, wait_until
+from harness import PATIENCE_S, QUICK, ROOT, environment, run, wait_until
 from pymongo import MongoClient
 from pymongo.database import Database
 
@@ -55,7 +55,7 @@ class Scrapyd:
 
     def ask(self, method: str, path: str, **fields: object) -> str:
         """Return the page or answer at `path`; `fields` are sent as a form."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded"} if fields else {}
             connection.request(method, path, urlencode(fields, doseq=True) or None, headers)
@@ -108,14 +108,16 @@ def sandbox() -> Iterator[SandboxProcess]:
 @pytest.fixture(scope="module")
 def scrapyd(sandbox: SandboxProcess, mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrapyd]:
     """A scrapyd whose environment has the token."""
-    folders = tmp_path_factory.mktemp("scrapyd"), tmp_path_factory.mktemp("deploy")
-    with deployed(*folders, sandbox, mongo_uri, JUSTONEAPI_TOKEN=SENTINEL) as server:
+    project = tmp_path_factory.mktemp("deploy") / "project"
+    folder = tmp_path_factory.mktemp("scrapyd")
+    with serving(folder, project, sandbox, mongo_uri, JUSTONEAPI_TOKEN=SENTINEL) as server:
+        deploy(server)
         yield server
 
 
 @contextmanager
-def deployed(folder: Path, copies: Path, sandbox: SandboxProcess, mongo_uri: str, **token: str) -> Iterator[Scrapyd]:
-    """Run a scrapyd on a free port and deploy the project to it; `token` is what its environment has of tokens."""
+def serving(folder: Path, project: Path, sandbox: SandboxProcess, mongo_uri: str, **token: str) -> Iterator[Scrapyd]:
+    """Run a scrapyd on a free port; `token` holds the variables with the token."""
     port = free_port()
     (folder / "scrapyd.conf").write_text(CONFIGURATION.format(port=port), encoding="utf-8")
     env = environment(
@@ -134,15 +136,14 @@ def deployed(folder: Path, copies: Path, sandbox: SandboxProcess, mongo_uri: str
             [sys.executable, "-m", "scrapyd"], cwd=folder, env=env, stdout=output, stderr=subprocess.STDOUT
         )
     try:
-        server = Scrapyd(folder, port, copies / "project")
+        server = Scrapyd(folder, port, project)
         wait_until(lambda: f"Site starting on {port}" in server.own_log() or daemon.poll() is not None)
         assert daemon.poll() is None, server.own_log()
-        deploy(server)
         yield server
         server.stop_jobs()
     finally:
         daemon.terminate()
-        daemon.wait(30)
+        daemon.wait(PATIENCE_S)
 
 
 def free_port() -> int:
@@ -223,15 +224,14 @@ def test_a_job_fills_the_database_and_shows_the_token_nowhere(
 
 
 def test_the_token_may_come_from_a_file(
-    sandbox: SandboxProcess, mongo_uri: str, database: Database[dict[str, Any]], tmp_path: Path
+    scrapyd: Scrapyd, sandbox: SandboxProcess, mongo_uri: str, database: Database[dict[str, Any]], tmp_path: Path
 ) -> None:
     token = tmp_path / "token"
     token.write_text(f"{FROM_A_FILE}\n", encoding="utf-8")
     token.chmod(0o600)
-    folders = tmp_path / "scrapyd", tmp_path / "deploy"
-    for folder in folders:
-        folder.mkdir()
-    with deployed(*folders, sandbox, mongo_uri, JUSTONEAPI_TOKEN_FILE=str(token)) as server:
+    folder = tmp_path / "scrapyd"
+    shutil.copytree(scrapyd.folder / "eggs", folder / "eggs")
+    with serving(folder, scrapyd.project, sandbox, mongo_uri, JUSTONEAPI_TOKEN_FILE=str(token)) as server:
         server.schedule("filed", database.name, max_authors=20, endpoints="base_info")
         server.wait_for_end("filed")
     assert "Process finished: project='xingtu_crawler' spider='author_square' job='filed'" in server.own_log()

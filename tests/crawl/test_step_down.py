@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import Crawler, StartSandbox, wait_until
+from harness import PATIENCE_S, Crawler, StartSandbox, wait_until
 from mongods import replica_set
 from pymongo import MongoClient
 
@@ -22,7 +22,7 @@ def test_a_primary_that_steps_down_costs_nothing(start_sandbox: StartSandbox, tm
         with MongoClient[dict[str, Any]](uri, tz_aware=True) as client:
             client.admin.command("replSetStepDown", 3, force=True)
             log = tmp_path / "crawl.log"
-            assert process.wait(timeout=120) == 0, log.read_text()
+            assert process.wait(PATIENCE_S) == 0, log.read_text()
             database = client["stepped"]
             names = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
             assert [database[name].count_documents({}) for name in ("authors", *names)] == [60] * 5

@@ -17,7 +17,7 @@ from urllib.parse import quote, quote_plus
 import bson
 import pytest
 from crawl.hostile import HostileApi, serving
-from harness import QUICK, Finished, command, crawl_words, environment, run, wait_until
+from harness import PATIENCE_S, QUICK, Finished, command, crawl_words, environment, run, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
@@ -182,7 +182,7 @@ async def test_a_hostile_api_cannot_spread_the_token(
             crawl = bench.start(*words, output="output.txt")
             wait_until(lambda: api.used.total() >= 40 or crawl.poll() is not None)
             crawl.send_signal(signal.SIGINT)
-            return crawl.wait(timeout=60)
+            return crawl.wait(PATIENCE_S)
 
         assert await asyncio.to_thread(interrupt) == 1
         places = await bench.places(after="an interruption")
