@@ -1,4 +1,4 @@
-"""What a crawl came to: figures, words, and whether it did its job."""
+"""The outcome of a crawl: figures, advice and exit code."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import bson
 import pytest
 
-from xingtu_crawler.outcome import DONE, NEXT_STEP, CallsByDay, Outcome
+from xingtu_crawler.outcome import AFTER_FAILURES, CLOSE_REASONS, CallsByDay, Outcome
 
 STATS: dict[str, Any] = {
     "downloader/request_count": 99,
@@ -91,36 +91,37 @@ def test_figures_can_be_stored_and_hold_every_count() -> None:
     }
 
 
-@pytest.mark.parametrize("reason", sorted(DONE))
-def test_a_crawl_that_went_as_typed_did_its_job(reason: str) -> None:
-    assert outcome(reason).did_its_job
-    # There is nothing to be had: no failure of the crawl.
-    assert outcome(reason, terminal_failures=3).did_its_job
+SUCCESSES = {"finished", "max_calls", "max_authors", "daily_calls", "planned"}
+
+
+@pytest.mark.parametrize("reason", sorted(SUCCESSES))
+def test_a_crawl_that_ends_as_asked_exits_with_0(reason: str) -> None:
+    assert outcome(reason).exit_code(refused=False) == 0
+    # What the API does not have is no failure of the crawl.
+    assert outcome(reason, terminal_failures=3).exit_code(refused=False) == 0
 
 
 @pytest.mark.parametrize("trouble", [{"open_failures": 1}, {"quarantined": 1}, {"errors": 1}])
-def test_a_crawl_that_missed_something_did_not_do_its_job(trouble: dict[str, Any]) -> None:
-    assert not outcome(**trouble).did_its_job
+@pytest.mark.parametrize("reason", sorted(SUCCESSES))
+def test_a_crawl_that_misses_something_exits_with_1(reason: str, trouble: dict[str, Any]) -> None:
+    assert outcome(reason, **trouble).exit_code(refused=False) == 1
 
 
-@pytest.mark.parametrize("reason", sorted((NEXT_STEP.keys() - DONE) | {"cancelled", ""}))
-def test_a_crawl_that_was_ended_did_not_do_its_job(reason: str) -> None:
-    assert not outcome(reason).did_its_job
+@pytest.mark.parametrize("reason", sorted((CLOSE_REASONS.keys() - SUCCESSES) | {"cancelled", ""}))
+def test_a_crawl_that_is_ended_exits_with_1(reason: str) -> None:
+    assert outcome(reason).exit_code(refused=False) == 1
 
 
-def test_every_close_reason_but_the_good_one_says_what_to_type() -> None:
-    designed = {
-        "max_calls",
-        "max_authors",
-        "no_valid_token",
-        "quota_exhausted",
-        "insufficient_balance",
-        "storage_unavailable",
-        "api_unavailable",
-        "shutdown",
-    }
-    assert designed <= NEXT_STEP.keys()
+def test_a_crawl_that_is_refused_exits_with_2_only_without_a_call() -> None:
+    assert Outcome("api_unavailable", 1.0, 0).exit_code(refused=True) == 2
+    assert Outcome("api_unavailable", 1.0, 1).exit_code(refused=True) == 1
+    assert Outcome("shutdown", 1.0, 0).exit_code(refused=False) == 1
+
+
+def test_every_close_reason_but_the_good_one_has_its_advice() -> None:
+    assert {name for name, reason in CLOSE_REASONS.items() if reason.advice is None} == {"finished"}
     assert outcome("finished").next_step() is None
+    assert outcome("closespider_timeout").next_step() is None
     assert outcome("finished", open_failures=1).next_step() is not None
     assert "quarantine" in str(outcome("finished", quarantined=1).next_step())
 
@@ -129,10 +130,10 @@ def test_the_last_lines_tell_everything() -> None:
     lines = list(Outcome.of(STATS, "finished", seconds=12.3).lines(refusal=None))
     failed = "base_info/301 collection failed, please retry: 2, rec_videos/400 invalid parameters: 1"
     assert lines == [
-        "Closed (finished) after 12.3 s: 20 authors, 61 writes, 7 details fresh enough to be left",
-        "Cost: 50 calls, 21 of them billed and 3 that may have been, 4 retries",
+        "Closed (finished) after 12.3 s: 20 authors, 61 writes, 7 details already up to date",
+        "Cost: 50 calls, 21 of them billed and 3 possibly billed, 4 retries",
         f"Failed: {failed}; quarantined: 1",
-        "Next: Type the same command again: only what failed is asked again.",
+        f"Next: {AFTER_FAILURES}",
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a crawl came to: figures from its stats, the words for them, and the exit code. Plain Python, no Scrapy."""
+"""The outcome of a crawl: its figures, its close reason with the advice for it, and the exit code. Plain Python."""
 
 from __future__ import annotations
 
@@ -9,31 +9,85 @@ from typing import Any, Self
 
 from xingtu_crawler.api.tokens import QUOTA_ZONE
 
-DONE = frozenset({"finished", "max_authors", "max_calls", "daily_calls", "planned"})
-"""The close reasons of a crawl that did what it was asked to, the limits that were typed included."""
 
-NEXT_STEP: dict[str, str] = {
-    "max_calls": "Type the same command again to go on where this crawl stopped.",
-    "daily_calls": "The daily cap is reached: type the same command again tomorrow (Beijing time).",
-    "max_authors": "For more, type it with a larger max_authors or without: what is fresh is not asked again.",
-    "no_valid_token": "Every token was refused: check JUSTONEAPI_TOKEN, then type the same command again.",
-    "quota_exhausted": "The daily quota is used up: type the same command again tomorrow (Beijing time).",
-    "insufficient_balance": "The account has no money left: top it up, then type the same command again.",
-    "storage_unavailable": "Bring MongoDB back, then type the same command again.",
-    "api_unavailable": "When the API can be reached, type the same command again.",
-    "shutdown": "Type the same command again to go on where this crawl stopped.",
-    "start_error": "A defect: report it with the traceback that the log holds.",
+@dataclass(frozen=True, slots=True)
+class CloseReason:
+    """What a close reason means, and what the user should do; docs/close-reasons.md is printed from these.
+
+    `is_success`: the crawl did what it was asked to do, limits included, so the exit code is 0 unless something is
+    missing. `before_calls`: it can also end a crawl before its first call, with exit code 2. Otherwise the code is 1.
+    """
+
+    meaning: str
+    advice: str | None
+    is_success: bool = False
+    before_calls: bool = False
+
+
+_RESUME = "Run the same command again to go on where this crawl stopped."
+CLOSE_REASONS: dict[str, CloseReason] = {
+    "finished": CloseReason("Everything was fetched, or was up to date already.", None, is_success=True),
+    "max_calls": CloseReason("The crawl has made max_calls calls, retries included.", _RESUME, is_success=True),
+    "max_authors": CloseReason(
+        "The crawl has done max_authors authors.",
+        "For more authors, run the command with a larger max_authors or without it: within max_age it goes on behind "
+        "the pages that this crawl read.",
+        is_success=True,
+    ),
+    "daily_calls": CloseReason(
+        "The crawls into this database have made XINGTU_DAILY_CALLS calls today (Beijing time).",
+        "Run the same command again tomorrow (Beijing time), or raise XINGTU_DAILY_CALLS.",
+        is_success=True,
+    ),
+    "planned": CloseReason(
+        "scrapy plan has stored the first page of each query.",
+        "Run scrapy crawl with the same arguments: it goes on behind that page.",
+        is_success=True,
+    ),
+    "no_valid_token": CloseReason(
+        "The API refused every token (code 100 or 101).",
+        "Copy the token again from the provider's dashboard into JUSTONEAPI_TOKEN, then run the same command again.",
+    ),
+    "quota_exhausted": CloseReason(
+        "The daily quota of every token is used up (code 303).",
+        "Run the same command again tomorrow (Beijing time), or add another token.",
+    ),
+    "insufficient_balance": CloseReason(
+        "The account has no money left (code 601), or every token has reached its spend limit (code 602).",
+        "Top up the account or raise the limit, then run the same command again.",
+    ),
+    "storage_unavailable": CloseReason(
+        "MongoDB could not be opened, or was away for longer than XINGTU_STORAGE_PATIENCE. Paid answers that it did "
+        "not take are in a spill file under XINGTU_DATA_DIR.",
+        "Bring MongoDB back, then run the same command again: it loads the spill file first.",
+        before_calls=True,
+    ),
+    "api_unavailable": CloseReason(
+        "The API's host is unknown, refuses connections, has a wrong certificate, or is not the API.",
+        "Check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and the network, then run the same command again.",
+        before_calls=True,
+    ),
+    "shutdown": CloseReason(
+        "Ctrl-C, SIGTERM or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second Ctrl-C "
+        "ended the crawl at once.",
+        _RESUME,
+    ),
+    "start_error": CloseReason(
+        "The spider failed before its first request: a defect.", "Report it with the traceback in the log."
+    ),
 }
-"""What to do after each close reason; `finished` needs nothing."""
+"""Every close reason of this project."""
 
+AFTER_FAILURES = "Run the same command again: it fetches only what failed."
+AFTER_QUARANTINE = "Look at the answers that are no documents: scrapy find quarantine."
 
 SECONDS_STAT = "xingtu/seconds"
-"""From the start of the run until everything that was answered is stored."""
+"""Seconds from the start of the run until every answer is stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The figures of one crawl; dictionaries are keyed by endpoint, collection or outcome."""
+    """The figures of one crawl. The keys of the dictionaries are endpoints, collections or business codes."""
 
     close_reason: str
     seconds: float
@@ -55,7 +109,7 @@ class Outcome:
 
     @classmethod
     def of(cls, stats: Mapping[str, Any], close_reason: str, *, seconds: float) -> Self:
-        """Read the figures from a crawl's stats, by name."""
+        """Return the figures in a crawl's `stats`; `seconds` is how long it took."""
 
         def under(prefix: str) -> dict[str, int]:
             start = f"xingtu/{prefix}/"
@@ -87,7 +141,7 @@ class Outcome:
         )
 
     def figures(self) -> dict[str, Any]:
-        """Return what goes into `runs`; keys that hold an endpoint or a code are safe field names."""
+        """Return the figures for `runs`. Every key is a valid field name in MongoDB."""
         return {
             "seconds": self.seconds,
             "calls": {
@@ -112,19 +166,29 @@ class Outcome:
 
     @property
     def did_its_job(self) -> bool:
-        """Whether everything that was asked for is there, as far as it exists."""
+        """Whether the crawl did what it was asked to do and nothing is missing that the API has."""
+        reason = CLOSE_REASONS.get(self.close_reason)
         missed = self.open_failures or self.quarantined or self.errors
-        return self.close_reason in DONE and not missed
+        return reason is not None and reason.is_success and not missed
+
+    def exit_code(self, *, refused: bool) -> int:
+        """Return the exit code of the crawl; `refused`: the user has to correct something first."""
+        if refused and self.calls == 0:
+            return 2
+        return 0 if self.did_its_job else 1
 
     def lines(self, *, refusal: str | None) -> Iterator[str]:
-        """Yield the last lines of a crawl: what was done, what it cost, what failed, what to type next."""
+        """Yield the last lines of a crawl: what it did, what it cost, what failed and what to do next.
+
+        `refusal` is the error that ended the crawl, if any: it says already what to do.
+        """
         documents = sum(self.stored.values())
         yield (
             f"Closed ({self.close_reason}) after {self.seconds:.1f} s: {self.authors} authors, {documents} writes, "
-            f"{self.fresh} details fresh enough to be left"
+            f"{self.fresh} details already up to date"
         )
         yield (
-            f"Cost: {self.calls} calls, {self.billed} of them billed and {self.maybe_billed} that may have been, "
+            f"Cost: {self.calls} calls, {self.billed} of them billed and {self.maybe_billed} possibly billed, "
             f"{self.retries} retries"
         )
         if self.failures or self.quarantined:
@@ -134,23 +198,24 @@ class Outcome:
             yield f"Next: {step}"
 
     def next_step(self) -> str | None:
-        """Return what to type next, where something is left to be done."""
+        """Return what to do next, or None if nothing is left to do."""
         if self.close_reason == "finished" and self.open_failures:
-            return "Type the same command again: only what failed is asked again."
+            return AFTER_FAILURES
         if self.close_reason == "finished" and self.quarantined:
-            return "Look at the answers that do not fit: scrapy find quarantine."
-        return NEXT_STEP.get(self.close_reason)
+            return AFTER_QUARANTINE
+        reason = CLOSE_REASONS.get(self.close_reason)
+        return reason.advice if reason else None
 
 
 class CallsByDay:
-    """The calls of a run by the day (Asia/Shanghai) on which they were made, as closely as it is asked for them."""
+    """The calls of a run by day (Asia/Shanghai): each call of `until` counts what is new as that day's."""
 
     def __init__(self) -> None:
         self._days: dict[str, dict[str, int]] = {}
         self._counted = {"calls": 0, "billed": 0}
 
     def until(self, now: datetime, outcome: Outcome) -> dict[str, dict[str, int]]:
-        """Count as today's what has come since the last time; return `calls` and `billed` of every day with calls."""
+        """Count the calls since the last time as today's; return `calls` and `billed` of every day with calls."""
         figures = {"calls": outcome.calls, "billed": outcome.billed}
         if figures != self._counted:
             today = self._days.setdefault(now.astimezone(QUOTA_ZONE).date().isoformat(), {"calls": 0, "billed": 0})

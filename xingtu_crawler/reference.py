@@ -5,12 +5,15 @@ Knows the tables in the code, nothing of what they do.
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
 from xingtu_crawler.options import API, RETRYING, SCRAPY, STORAGE, fields, form
+from xingtu_crawler.outcome import AFTER_FAILURES, AFTER_QUARANTINE, CLOSE_REASONS, CloseReason
 
 _ABOVE_SETTINGS = """\
 # Settings
@@ -53,9 +56,71 @@ def _row(name: str, field: FieldInfo) -> str:
     return f"| `{name}` | {default} | {form(field)} | {field.description} |"
 
 
+_CLOSE_REASONS_PAGE = """\
+# How a crawl ends
+
+A crawl reports how it ended in three places: its exit code, the close reason (in its last lines and in `runs`), and the
+WARNING and ERROR lines of its log, which [Troubleshooting](troubleshooting.md) explains. `make docs` prints this page
+from `xingtu_crawler/outcome.py`.
+
+## Exit codes
+
+| code | meaning | what to do |
+|---|---|---|
+| 0 | The crawl did its job; limits that you set (`max_calls`, `max_authors`, `max_pages`) are part of it. | Nothing. |
+| 1 | Something is missing: the crawl ended early, requests failed, an answer is in `quarantine`, or the log holds an \
+ERROR. | Read the last lines of the log: `Failed:` and `Next:`. |
+| 2 | You have to correct something first. The crawl made no call. | Read the line that begins with `error:`, or the \
+ERROR line of the log. |
+
+If the log goes to a file (`--logfile`) or is off (`--nolog`), the line for exit code 2 is still on standard error. The
+other commands use codes 0 and 2; `scrapy plan` exits with 1 if page 1 could not be fetched.
+
+## Close reasons
+
+| reason | exit code | meaning | what to do |
+|---|---|---|---|
+{rows}
+
+After `finished` or `max_authors`, the same command reads the search again, as there may be new authors; after any other
+reason it goes on where the search stopped, unless `restart=1`. It does not fetch details again that are younger than
+`max_age`.
+
+Scrapy's own limits (`CLOSESPIDER_*`, `MEMUSAGE_*`) have close reasons of their own, such as `closespider_timeout`; the
+exit code is 1, and running the same command again resumes the crawl.
+
+A run without a close reason is still going (`state: running`), or its process was killed: the next crawl marks it
+`crashed`. Its documents are stored; run the same command again for the rest.
+"""
+
+
+def close_reasons_page() -> str:
+    """Return docs/close-reasons.md."""
+    return _CLOSE_REASONS_PAGE.format(rows="\n".join(_close_reason_rows()))
+
+
+def _close_reason_rows() -> Iterator[str]:
+    for name, reason in CLOSE_REASONS.items():
+        yield f"| `{name}` | {_exit_code(reason)} | {_code(reason.meaning)} | {_code(reason.advice or 'Nothing.')} |"
+        if name == "finished":
+            yield f"| `{name}`, with failures | 1 | Some requests failed. | {AFTER_FAILURES} |"
+            yield f"| `{name}`, with quarantine | 1 | Some answers are no documents. | {_code(AFTER_QUARANTINE)} |"
+
+
+def _exit_code(reason: CloseReason) -> str:
+    if reason.is_success:
+        return "0, or 1 if something is missing"
+    return "1, or 2 before the first call" if reason.before_calls else "1"
+
+
+def _code(text: str) -> str:
+    """Return a text with the names of settings, arguments and commands marked as code."""
+    return re.sub(r"\b((XINGTU|JUSTONEAPI)_\w+|max_\w+|scrapy (plan|crawl|find quarantine)\b)", r"`\1`", text)
+
+
 def pages() -> dict[str, str]:
     """Return every page by file name."""
-    return {"settings.md": settings_page()}
+    return {"settings.md": settings_page(), "close-reasons.md": close_reasons_page()}
 
 
 if __name__ == "__main__":

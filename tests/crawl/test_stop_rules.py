@@ -12,6 +12,8 @@ from crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
 from harness import Crawler, Finished
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.outcome import AFTER_FAILURES
+
 Database = AsyncDatabase[dict[str, Any]]
 Crawl = Callable[..., Any]
 
@@ -189,7 +191,7 @@ async def test_details_that_failed_are_asked_by_the_same_command_and_no_page_is(
     api.without_details = {lost: 500, nobody: 404}
     done = await crawl(endpoints="base_info")
     assert done.returncode == 1
-    assert "only what failed is asked again" in done.stderr
+    assert AFTER_FAILURES in done.stderr
     assert (await sweep_of(mongo_db))["state"] == "open"
     api.pages, api.details, api.without_details = [], [], {}
     done = await crawl(endpoints="base_info")

@@ -107,14 +107,13 @@ class Command(ProjectCommand, ScrapyCrawl):
         refusal = stats.get_value(REFUSAL_STAT)
         values = stats.get_stats()
         outcome = Outcome.of(values, values["finish_reason"], seconds=values.get(SECONDS_STAT, 0.0))
-        if refusal is not None:
-            if not self.options.logs_to_terminal:
-                sys.stderr.write(f"error: {redacted(refusal)}\n")
-            if outcome.calls == 0:
-                return 2
+        code = outcome.exit_code(refused=refusal is not None)
         if self.options.logs_to_terminal:
-            self.show(render(outcome, sandbox=self.options.is_sandbox))
-        return 0 if outcome.did_its_job else 1
+            if code != 2:
+                self.show(render(outcome, sandbox=self.options.is_sandbox))
+        elif refusal is not None:
+            sys.stderr.write(f"error: {redacted(refusal)}\n")
+        return code
 
 
 def _refuse_options(args: list[str], opts: argparse.Namespace) -> None:

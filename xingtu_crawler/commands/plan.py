@@ -37,7 +37,7 @@ from xingtu_crawler.dataset.plan_estimate import (
 from xingtu_crawler.exceptions import PlanError, UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
-from xingtu_crawler.outcome import NEXT_STEP, Outcome
+from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
@@ -156,7 +156,7 @@ class Command(CrawlCommand):
         outcome = Outcome.of(stats.get_stats(), reason or "", seconds=0)
         if reason != "planned":
             refusal = stats.get_value(REFUSAL_STAT)
-            said = refusal or f"Page 1 of the search was not fetched ({reason}): {NEXT_STEP.get(reason, _REMEDY)}"
+            said = refusal or f"Page 1 of the search was not fetched ({reason}): {outcome.next_step() or _REMEDY}"
             raise (PlanError if outcome.calls else UserError)(said)
         if failures := [each for each in outcome.failures if not each.startswith(_NO_CONTENT)]:
             raise PlanError(f"Page 1 of the search could not be fetched ({failures[0]}). {_REMEDY}")

@@ -1,4 +1,4 @@
-"""What a crawl came to, as a table for the person who started it."""
+"""`scrapy crawl`: the closing table of a crawl, with the next commands."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ _WORTH_A_LOOK = [DETAILS["marketing_info"].collection, *(endpoint.collection for
 
 
 def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
-    """Return the tables of a crawl: documents by collection, calls by endpoint and code, and what to type next."""
+    """Return the tables of a crawl: documents by collection, calls by endpoint and code, failures, next steps."""
     overview = Table(title="Crawl", show_header=False, title_justify="left")
     overview.add_row("closed", outcome.close_reason)
     overview.add_row("time", f"{outcome.seconds:.1f} s")
     overview.add_row("authors", f"{outcome.authors:,}")
     overview.add_row("calls", f"{outcome.calls:,} ({outcome.retries:,} retries)")
-    overview.add_row("fresh enough, not asked", f"{outcome.fresh:,}")
-    overview.add_row("failed", f"{outcome.open_failures:,} (and {outcome.terminal_failures:,} with nothing to be had)")
+    overview.add_row("already up to date", f"{outcome.fresh:,}")
+    overview.add_row("failed", f"{outcome.open_failures:,}")
+    overview.add_row("unavailable (400, 404, empty)", f"{outcome.terminal_failures:,}")
     overview.add_row("quarantined", f"{outcome.quarantined:,}")
 
     stored = Table(title="Written", title_justify="left")
@@ -42,9 +43,9 @@ def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
     parts += [stored] if outcome.stored else []
     parts += [calls] if outcome.answers else []
     if outcome.failures:
-        failures = Table(title="What failed", title_justify="left")
+        failures = Table(title="Failures", title_justify="left")
         failures.add_column("endpoint and reason")
-        failures.add_column("questions", justify="right")
+        failures.add_column("requests", justify="right")
         for what, count in outcome.failures.items():
             failures.add_row(what, f"{count:,}")
         parts.append(failures)
@@ -53,12 +54,12 @@ def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
 
 
 def next_steps(outcome: Outcome, *, sandbox: bool) -> list[str]:
-    """Return the commands to type next."""
+    """Return what to do next, as commands where possible."""
     steps = [step] if (step := outcome.next_step()) else []
     if outcome.stored:
-        where = "JUSTONEAPI_ENV=sandbox " if sandbox else ""  # synthetic rows are in a database of their own
+        where = "JUSTONEAPI_ENV=sandbox " if sandbox else ""  # synthetic data has its own database
         seen = [name for name in _WORTH_A_LOOK if name in outcome.stored]
         steps.append(f"look at the data: {where}scrapy find {(seen or [AUTHORS])[0]} --limit 1")
     if sandbox:
-        steps.append("use the real API: export JUSTONEAPI_TOKEN, unset JUSTONEAPI_ENV, and type scrapy crawl again")
+        steps.append("use the real API: export JUSTONEAPI_TOKEN, unset JUSTONEAPI_ENV, and run the same command again")
     return steps

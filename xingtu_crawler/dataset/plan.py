@@ -119,7 +119,7 @@ def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
     yield "calls", about + _number(calls["total"])
     yield "  search pages", _number(calls["search"])
     yield "  details", about + _number(calls["details"])
-    yield "fresh enough, not asked", f"{plan['fresh']:,}"
+    yield "already up to date", f"{plan['fresh']:,}"
     rate, cost = plan["rate"], plan["cost_per_call"]
     source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
     if rate["from"] == UNPROVEN:
