@@ -26,7 +26,7 @@ for _name, _default in defaults(API, RETRYING, STORAGE).items():
 # user meant to set it.
 _token = os.environ.get("JUSTONEAPI_TOKEN")
 JUSTONEAPI_TOKEN = None if _token is None else SecretStr(_token)
-# The second line of defence stands before anything can log.
+# Crawls and commands hide it in every log record (engine/log.py).
 protect([_token] if _token else [])
 del _name, _default, _token
 
@@ -83,10 +83,11 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
     },
     "EXTENSIONS": {
+        # First of all, so that the log is guarded before the token is used.
+        "xingtu_crawler.engine.process_state.ProcessState": -10,
         "xingtu_crawler.extensions.api_session.ApiSession": 0,
         "xingtu_crawler.extensions.run_record.RunRecord": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
-        "xingtu_crawler.engine.garbage.SeldomGarbageCollection": 500,
         "xingtu_crawler.engine.stats.TimesOnly": 0,
         "scrapy.extensions.corestats.CoreStats": None,
         # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.

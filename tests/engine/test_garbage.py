@@ -1,14 +1,11 @@
-"""Garbage collection: seldom while a crawl runs, and still at work."""
+"""Garbage collection: seldom inside the block, still at work, and as before after it."""
 
 from __future__ import annotations
 
 import gc
 import weakref
 
-from scrapy import signals
-from scrapy.utils.test import get_crawler
-
-from xingtu_crawler.engine.garbage import SeldomGarbageCollection
+from xingtu_crawler.engine.garbage import seldom_collected
 
 
 class Ring:
@@ -16,19 +13,24 @@ class Ring:
         self.me = self
 
 
-def test_the_engines_start_makes_collections_rare_but_cycles_still_go() -> None:
-    before = gc.get_threshold()
-    crawler = get_crawler()
-    extension = SeldomGarbageCollection.from_crawler(crawler)
-    try:
-        crawler.signals.send_catch_log(signals.engine_started)
+def test_collections_are_rare_inside_the_block_but_cycles_still_go() -> None:
+    before, frozen = gc.get_threshold(), gc.get_freeze_count()
+    with seldom_collected():
         assert gc.isenabled()
         assert gc.get_threshold() > before
         assert gc.get_freeze_count() > 0
         ring = weakref.ref(Ring())
         gc.collect()
         assert ring() is None
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, frozen)
+
+
+def test_what_the_process_has_frozen_stays_frozen() -> None:
+    gc.freeze()
+    try:
+        frozen = gc.get_freeze_count()
+        with seldom_collected():
+            assert gc.get_freeze_count() == frozen
+        assert gc.get_freeze_count() == frozen
     finally:
-        gc.set_threshold(*before)
         gc.unfreeze()
-    assert extension is not None

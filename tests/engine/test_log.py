@@ -25,7 +25,7 @@ from twisted.python.failure import Failure
 
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.engine import log
-from xingtu_crawler.engine.log import RedactingRecord, XingtuLogFormatter, protect, redacted
+from xingtu_crawler.engine.log import RedactingRecord, XingtuLogFormatter, guarded, logger_levels, protect, redacted
 from xingtu_crawler.items.answers import DetailAnswer
 
 TOKEN = "a+%/&= \"x'sesame"
@@ -35,12 +35,11 @@ URL = f"https://api.example.com/v1?token={quote(TOKEN, safe='')}&page=2"
 
 @pytest.fixture(autouse=True)
 def untouched(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Leave the process's logging as it was."""
-    factory = logging.getLogRecordFactory()
+    """Guard the log, and leave the process's logging as it was."""
     monkeypatch.setattr(log, "_tokens", set())
     monkeypatch.setattr(log, "_redactor", log._redactor)
-    yield
-    logging.setLogRecordFactory(factory)
+    with guarded():
+        yield
 
 
 class Journal:
@@ -307,3 +306,34 @@ def test_what_is_said_of_every_call_is_only_put_together_where_it_is_logged(leve
     spider = Spider("some")
     assert (formatter.crawled(request, Response(request.url), spider) is not None) == says
     assert (formatter.scraped("an answer", None, spider) is not None) == says
+
+
+def test_the_record_factory_is_restored_unless_another_library_has_replaced_it() -> None:
+    logging.setLogRecordFactory(logging.LogRecord)
+    with guarded(), guarded():
+        assert logging.getLogRecordFactory() is RedactingRecord
+    assert logging.getLogRecordFactory() is logging.LogRecord
+
+    def of_another_library(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        return logging.LogRecord(*args, **kwargs)
+
+    with guarded():
+        logging.setLogRecordFactory(of_another_library)
+    assert logging.getLogRecordFactory() is of_another_library
+
+
+def test_tokens_alone_do_not_change_the_log() -> None:
+    logging.setLogRecordFactory(logging.LogRecord)
+    protect([TOKEN])
+    assert logging.getLogRecordFactory() is logging.LogRecord
+
+
+def test_levels_are_restored() -> None:
+    logger = logging.getLogger("some.library")
+    logger.setLevel(logging.ERROR)
+    try:
+        with logger_levels({"some.library": logging.INFO, "another.library": logging.INFO}):
+            assert logger.level == logging.getLogger("another.library").level == logging.INFO
+        assert (logger.level, logging.getLogger("another.library").level) == (logging.ERROR, logging.NOTSET)
+    finally:
+        logger.setLevel(logging.NOTSET)

@@ -18,7 +18,7 @@ from rich.console import Console, RenderableType
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.arguments.wording import nearest, shown
-from xingtu_crawler.engine.log import redacted
+from xingtu_crawler.engine.log import guarded, redacted
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading, told_in_one_line
@@ -86,7 +86,8 @@ class ProjectCommand(ScrapyCommand):
     def one_error_line(self) -> Iterator[None]:
         """Print a `UserError` as one line on standard error; the exit code is 2, or 1 if a call was made."""
         try:
-            yield
+            with guarded():
+                yield
         except UserError as error:
             sys.stderr.write(f"error: {redacted(str(error))}\n")
             self.exitcode = 1 if isinstance(error, PlanError) else 2

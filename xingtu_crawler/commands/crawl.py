@@ -10,6 +10,8 @@ import argparse
 import logging
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, ClassVar
 
@@ -19,12 +21,13 @@ from scrapy.crawler import Crawler
 from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.commands.base import ProjectCommand
 from xingtu_crawler.dataset.crawl_summary import render
-from xingtu_crawler.engine.log import redacted
+from xingtu_crawler.engine.log import logger_levels, redacted
 from xingtu_crawler.exceptions import ArgumentError, UserError
 from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+from xingtu_crawler.spiders.base import XingtuSpider
 
 _CHATTY = ("scrapy.middleware", "scrapy.addons", "scrapy.core.engine", "scrapy.utils.log")
 """Loggers that list components and settings at INFO: of interest when debugging."""
@@ -63,13 +66,14 @@ class Command(ProjectCommand, ScrapyCrawl):
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
         crawler = self.checked_crawler(args, opts.spargs)
-        self.log_less()
-        self.crawler_process.crawl(crawler, **opts.spargs)
-        self.crawler_process.start()
+        with self.less_log():
+            self.crawler_process.crawl(crawler, **opts.spargs)
+            self.crawler_process.start()
         # After a second Ctrl-C the event loop stops without a signal to the extensions.
         if (progress := crawler.get_extension(Progress)) is not None:
             progress.stop()
         self.exitcode = self._report(crawler)
+        sys.excepthook = sys.__excepthook__
 
     def checked_crawler(self, args: list[str], arguments: dict[str, str]) -> Crawler:
         """Return the crawler of the spider that `args` names, after a check of its arguments, settings and tokens."""
@@ -85,19 +89,30 @@ class Command(ProjectCommand, ScrapyCrawl):
             choice = f"did you mean {hint}?" if hint else f"name one of {', '.join(names)}."
             raise UserError(f"There is no spider {name!r}: {choice}")
         crawler = self._create_crawler(name)
-        crawler.spidercls(**arguments)
-        Options.read(crawler.settings).token_pool()
+        if issubclass(crawler.spidercls, XingtuSpider):
+            crawler.spidercls(**arguments)
+            Options.read(crawler.settings).token_pool()
         return crawler
 
-    def log_less(self) -> None:
-        """Leave out what Scrapy logs about its components and settings, unless the log level is DEBUG."""
-        if self.options.log_level > logging.DEBUG:
-            for name in _CHATTY:
-                logging.getLogger(name).setLevel(logging.WARNING)
-            logging.getLogger("scrapy.crawler").addFilter(_no_settings)
+    @contextmanager
+    def less_log(self) -> Iterator[None]:
+        """Leave out what Scrapy logs about its components and settings in the block, unless the log level is DEBUG."""
+        if self.options.log_level <= logging.DEBUG:
+            yield
+            return
+        logger = logging.getLogger("scrapy.crawler")
+        logger.addFilter(_no_settings)
+        try:
+            with logger_levels(dict.fromkeys(_CHATTY, logging.WARNING)):
+                yield
+        finally:
+            logger.removeFilter(_no_settings)
 
     def _report(self, crawler: Crawler) -> int:
         """Print the summary of the crawl and return the exit code."""
+        assert self.crawler_process is not None
+        if not issubclass(crawler.spidercls, XingtuSpider):
+            return int(self.crawler_process.bootstrap_failed)
         try:
             stats = crawler.stats
         except RuntimeError:  # it failed before it had any

@@ -34,6 +34,7 @@ from xingtu_crawler.dataset.plan_estimate import (
     of_square,
     together,
 )
+from xingtu_crawler.engine.log import logger_levels
 from xingtu_crawler.exceptions import PlanError, UserError
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
@@ -144,10 +145,10 @@ class Command(CrawlCommand):
             spider.planning = True
 
         crawler.signals.connect(set_planning, signal=signals.spider_opened)
-        self.log_less()
-        logging.getLogger("xingtu_crawler.extensions.refusal").setLevel(logging.CRITICAL)  # printed by this command
-        self.crawler_process.crawl(crawler, **arguments)
-        self.crawler_process.start()
+        refusals = {"xingtu_crawler.extensions.refusal": logging.CRITICAL}  # printed by this command
+        with self.less_log(), logger_levels(refusals):
+            self.crawler_process.crawl(crawler, **arguments)
+            self.crawler_process.start()
         try:
             stats = crawler.stats
         except RuntimeError:  # it failed before it had any, and has logged why

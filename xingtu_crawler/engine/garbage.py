@@ -1,32 +1,33 @@
-"""Garbage collection at the pace of a crawl: an answer is thousands of small objects, and hardly a cycle among them.
+"""Garbage collection at the pace of a crawl: an answer is thousands of small objects, with hardly a cycle among them.
 
-Python's own thresholds look through them every few hundred objects, which costs about a tenth of the computing time.
+With Python's own thresholds, the collector scans them every few hundred objects: a tenth of the computing time.
 """
 
 from __future__ import annotations
 
 import gc
-from typing import Self
-
-from scrapy import signals
-from scrapy.crawler import Crawler
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 _THRESHOLDS = (100_000, 20, 50)
-"""Objects, and passes of the younger generations, between two passes; Python's own are 700, 10 and 10."""
+"""Objects, and passes of the younger generations, between two passes; Python's defaults are 700, 10 and 10."""
 
 
-class SeldomGarbageCollection:
-    """Collects less often while the crawl runs, and never again what was there before it."""
+@contextmanager
+def seldom_collected() -> Iterator[None]:
+    """Collect less often inside the block, and never scan the objects that existed before it.
 
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Connect to the start of the crawl."""
-        extension = cls()
-        crawler.signals.connect(extension.start, signal=signals.engine_started)
-        return extension
-
-    def start(self) -> None:
-        """Set what is there aside and the thresholds up."""
-        gc.collect()
+    Objects that the process has frozen itself stay frozen.
+    """
+    before = gc.get_threshold()
+    gc.collect()
+    freezes = gc.get_freeze_count() == 0
+    if freezes:
         gc.freeze()
-        gc.set_threshold(*_THRESHOLDS)
+    gc.set_threshold(*_THRESHOLDS)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
+        if freezes:
+            gc.unfreeze()

@@ -1,9 +1,10 @@
-"""Logging: a record that blots out tokens whoever logs it, and Scrapy's messages without whole items in them."""
+"""Logging: records of any library without tokens, and Scrapy's messages without whole items."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, Self
 
 from scrapy import Request, Spider
@@ -22,41 +23,65 @@ _redactor = Redactor(())
 class RedactingRecord(logging.LogRecord):
     """A log record whose message, traceback and stack never show a token.
 
-    Redaction happens when the text is made, so a record that no handler wants costs nothing.
+    The record is redacted when its text is formatted, so a record below the handlers' levels costs nothing.
     """
 
     def getMessage(self) -> str:  # noqa: N802 - the name is the standard library's
-        """Return the message with tokens blotted out."""
+        """Return the message with every token replaced by `***`."""
         try:
             message = super().getMessage()
-        except Exception:  # noqa: BLE001 - arguments that do not fit: logging would report them as they are
+        except Exception:  # noqa: BLE001 - arguments that do not match: logging would print them unredacted
             message = f"{self.msg} {self.args}"
         return _redactor.text(message)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        # Formatters render tracebacks into `exc_text` and print `stack_info`, whatever logger they serve.
+        # Every formatter stores the traceback in `exc_text` and prints `stack_info`.
         if name in {"exc_text", "stack_info"} and isinstance(value, str):
             value = _redactor.text(value)
         super().__setattr__(name, value)
 
 
 def protect(tokens: Iterable[str]) -> None:
-    """Blot these tokens out of everything that is logged from now on, by any library, in this process."""
+    """Add tokens to those that `redacted` and the records of a `guarded` log hide."""
     global _redactor  # noqa: PLW0603 - logging's record factory is global to the process, and so is this
     _tokens.update(token for token in tokens if token.strip())
     _redactor = Redactor(_tokens)
+
+
+@contextmanager
+def guarded() -> Iterator[None]:
+    """Hide the protected tokens in every record that any library of this process makes inside the block."""
+    before = logging.getLogRecordFactory()
     logging.setLogRecordFactory(RedactingRecord)
+    try:
+        yield
+    finally:
+        if logging.getLogRecordFactory() is RedactingRecord:  # else another library has replaced it
+            logging.setLogRecordFactory(before)
+
+
+@contextmanager
+def logger_levels(levels: Mapping[str, int]) -> Iterator[None]:
+    """Set the levels of loggers, by name, inside the block."""
+    before = {logger: logger.level for logger in map(logging.getLogger, levels)}
+    for name, level in levels.items():
+        logging.getLogger(name).setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, level in before.items():
+            logger.setLevel(level)
 
 
 def redacted(text: str) -> str:
-    """Return `text` with every protected token blotted out."""
+    """Return `text` with every protected token replaced by `***`."""
     return _redactor.text(text)
 
 
 class XingtuLogFormatter(LogFormatter):
-    """Scrapy's messages, without the items: an answer is up to 70 kB, and a million of them fill a disk.
+    """Scrapy's messages without the items: an answer has up to 70 kB, and a million of them fill a disk.
 
-    What is said of every single call is not even put together where the log's level leaves it out.
+    Messages about single calls are not built at all unless the log's level shows them.
     """
 
     def __init__(self, *, every_call: bool = True) -> None:
@@ -65,24 +90,19 @@ class XingtuLogFormatter(LogFormatter):
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Read the level of the log, below which PyMongo makes no record any more.
-
-        Scrapy leaves that to its handler: every record is made first, and PyMongo makes four for each command.
-        """
-        number = Options.read(crawler.settings).log_level
-        logging.getLogger("pymongo").setLevel(number)
-        return cls(every_call=number <= logging.DEBUG)
+        """Read the level of the log from the settings."""
+        return cls(every_call=Options.read(crawler.settings).log_level <= logging.DEBUG)
 
     def crawled(  # type: ignore[override]  # None is documented: nothing is logged then
         self, request: Request, response: Response, spider: Spider
     ) -> LogFormatterResult | None:
-        """Say which call was answered."""
+        """Return the message about a response."""
         return super().crawled(request, response, spider) if self._every_call else None
 
     def scraped(  # type: ignore[override]
         self, item: Any, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult | None:
-        """Say which answer was stored."""
+        """Return the message about a stored item."""
         if not self._every_call:
             return None
         return {"level": logging.DEBUG, "msg": "Stored %(item)s", "args": {"item": item}}
@@ -90,7 +110,7 @@ class XingtuLogFormatter(LogFormatter):
     def dropped(
         self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult:
-        """Say which answer went to quarantine, and why; or what else kept it from being stored, at the level given."""
+        """Return the message about an item in quarantine or, if the exception names a level, about one not stored."""
         level: int | str | None = getattr(exception, "log_level", None)
         if level is not None:
             number = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]
@@ -108,11 +128,11 @@ class XingtuLogFormatter(LogFormatter):
     def item_error(
         self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult:
-        """Say which answer could not be stored."""
+        """Return the message about an item whose storing failed."""
         return {"level": logging.ERROR, "msg": "Could not store %(item)s", "args": {"item": item}}
 
     def download_error(
         self, failure: Failure, request: Request, spider: Spider, errmsg: str | None = None
     ) -> LogFormatterResult:
-        """Say which request ended in an error that nothing handled."""
+        """Return the message about a request whose error no errback handled."""
         return {"level": logging.ERROR, "msg": "Error downloading %(request)s", "args": {"request": request}}
