@@ -96,3 +96,10 @@ async def test_a_spider_in_a_file_runs_with_feeds_redirects_cookies_and_a_filter
         f"A page of the web,{site}",
         f"Again a page of the web,{site}?moved=1",
     ]
+
+
+async def test_crawl_runs_a_spider_of_ones_own(site: str, folder: Path) -> None:
+    words = ("crawl", "own", "-a", f"url={site}", "-s", "SPIDER_MODULES=own", "-s", 'FEEDS={"a.jl": {"format": "jl"}}')
+    done = await scrapy(folder, *words)
+    assert len((folder / "a.jl").read_text(encoding="utf-8").splitlines()) == 2
+    assert done.stdout == ""
