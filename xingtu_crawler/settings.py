@@ -89,11 +89,13 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.extensions.run_record.RunRecord": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
         "xingtu_crawler.engine.stats.TimesOnly": 0,
+        "xingtu_crawler.engine.scraper.DirectScraping": 0,
         "scrapy.extensions.corestats.CoreStats": None,
         # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
         "scrapy.extensions.logstats.LogStats": None,
     },
     "STATS_CLASS": "xingtu_crawler.engine.stats.PlainStats",
+    "ITEM_PROCESSOR": "xingtu_crawler.engine.chains.DirectPipelines",
     "DOWNLOADER": "xingtu_crawler.engine.downloader.SlotlessDownloader",
     "SCHEDULER": "xingtu_crawler.engine.scheduler.DelayScheduler",
     # First asked, first sent: authors are completed in the order in which they were found.

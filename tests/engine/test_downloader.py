@@ -1,14 +1,17 @@
-"""The downloader without slots: what is in its hands, and until when."""
+"""The downloader without slots: which requests it holds, and until when."""
 
 from __future__ import annotations
 
 import asyncio
-from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import pytest
-from scrapy import Request
+from scrapy import Request, Spider
+from scrapy.crawler import Crawler
+from scrapy.exceptions import NotSupported
 from scrapy.http import Response
+from scrapy.utils.defer import maybe_deferred_to_future
+from scrapy.utils.test import get_crawler
 from twisted.internet.defer import Deferred
 
 from xingtu_crawler.engine.downloader import SlotlessDownloader
@@ -17,29 +20,35 @@ REQUEST = Request("https://api.example.com")
 
 
 class Wire:
-    """Answers when it is told to; stands for the middlewares and the handlers behind them."""
+    """A download handler that answers when the test says so."""
 
-    def __init__(self) -> None:
-        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+    lazy = False
+    answer: asyncio.Future[Response]
 
-    async def download_async(self, _download: Any, _request: Request) -> Response:
+    @classmethod
+    def from_crawler(cls, _crawler: Crawler) -> Self:
+        cls.answer = asyncio.get_running_loop().create_future()
+        return cls()
+
+    async def download_request(self, request: Request) -> Response:
         return await self.answer
 
-
-def downloader(wire: Wire) -> SlotlessDownloader:
-    made = SlotlessDownloader.__new__(SlotlessDownloader)
-    made.active = set()
-    made.total_concurrency = 2
-    made.middleware = wire  # type: ignore[assignment]
-    made.handlers = SimpleNamespace(download_request_async=None)  # type: ignore[assignment]
-    return made
+    async def close(self) -> None:
+        pass
 
 
-@pytest.mark.parametrize("fails", [False, True])
-async def test_a_request_is_in_its_hands_until_the_engine_has_what_came_of_it(fails: bool) -> None:
+def downloader() -> SlotlessDownloader:
+    handlers = {"http": None, "https": Wire, "ftp": None, "s3": None}
+    settings = {"DOWNLOAD_HANDLERS": handlers, "DOWNLOADER_MIDDLEWARES_BASE": {}, "CONCURRENT_REQUESTS": 2}
+    crawler = get_crawler(Spider, settings)
+    crawler.spider = Spider("test")
+    return SlotlessDownloader(crawler)
+
+
+@pytest.mark.parametrize("outcome", ["response", "error", "cancelled"])
+async def test_request_is_held_until_the_engine_has_its_result(outcome: str) -> None:
     """Else there would be a moment in which the engine takes the crawl to be over."""
-    wire = Wire()
-    made, loop, delivered = downloader(wire), asyncio.get_running_loop(), list[object]()
+    made, loop, delivered = downloader(), asyncio.get_running_loop(), list[object]()
     result: Deferred[Any] = made.fetch(REQUEST)
     result.addBoth(delivered.append)
     assert made.active == {REQUEST}
@@ -53,10 +62,12 @@ async def test_a_request_is_in_its_hands_until_the_engine_has_what_came_of_it(fa
         else:
             looked.set()
 
-    if fails:
-        wire.answer.set_exception(ValueError())
+    if outcome == "error":
+        Wire.answer.set_exception(ValueError())
+    elif outcome == "cancelled":
+        Wire.answer.cancel()
     else:
-        wire.answer.set_result(Response(REQUEST.url))
+        Wire.answer.set_result(Response(REQUEST.url))
     loop.call_soon(look, 0)
     await looked.wait()
     assert gaps == []
@@ -64,9 +75,17 @@ async def test_a_request_is_in_its_hands_until_the_engine_has_what_came_of_it(fa
     assert made.active == set()
 
 
-async def test_it_takes_as_many_as_were_asked_for() -> None:
-    made = downloader(Wire())
+async def test_scheme_without_a_handler_is_an_error() -> None:
+    made = downloader()
+    with pytest.raises(NotSupported, match="ftp"):
+        await maybe_deferred_to_future(made.fetch(Request("ftp://example.com/file")))
+    assert made.active == set()
+
+
+async def test_it_takes_as_many_requests_as_the_setting_says() -> None:
+    made = downloader()
     made.fetch(REQUEST)
     assert not made.needs_backout()
     made.fetch(REQUEST.copy())
     assert made.needs_backout()
+    Wire.answer.set_result(Response(REQUEST.url))

@@ -41,6 +41,10 @@ def test_no_other_module_touches_scrapys_private_attributes() -> None:
     used = {(name, attribute) for name, path in modules.items() if name != ONLY_HERE for attribute in private(path)}
     assert used - NOT_SCRAPYS == set()
     assert set(private(modules[ONLY_HERE])) == {
+        "_check_if_closing",
+        "_get_handler",
+        "_mw_methods_requiring_spider",
+        "_old_style_handlers",
         "_slot",
         "engine.start_time",
         "engine.downloader.active",
@@ -62,5 +66,8 @@ async def test_the_engine_of_this_scrapy_has_what_is_read() -> None:
     assert not state.has_started(engine)
     assert state.responses_in_scraper(engine) == 0
 
+    assert not state.has_spider_arguments(engine.scraper.itemproc)
+    assert state.download_handler(engine.downloader.handlers, "https") is None
+    state.close_if_idle(engine.scraper)
     await engine.close_spider_async()
     assert state.is_closing(engine)

@@ -6,7 +6,10 @@ Checked with Scrapy 2.19 (`scrapy/core/engine.py`, `scrapy/core/scraper.py`, `sc
 
 from __future__ import annotations
 
+from scrapy.core.downloader.handlers import DownloadHandlerProtocol, DownloadHandlers
 from scrapy.core.engine import ExecutionEngine
+from scrapy.core.scraper import Scraper
+from scrapy.middleware import MiddlewareManager
 
 
 def has_started(engine: ExecutionEngine) -> bool:
@@ -36,3 +39,18 @@ def responses_in_scraper(engine: ExecutionEngine) -> int:
     """Return the number of responses whose callbacks and item pipelines have not finished: not durable yet."""
     slot = engine.scraper.slot
     return len(slot.active) if slot else 0
+
+
+def has_spider_arguments(manager: MiddlewareManager) -> bool:
+    """Return whether a middleware or pipeline takes the deprecated argument `spider`, which Scrapy has to pass."""
+    return bool(manager._mw_methods_requiring_spider)
+
+
+def close_if_idle(scraper: Scraper) -> None:
+    """Let a scraper that is being closed end if no response is left in it."""
+    scraper._check_if_closing()
+
+
+def download_handler(handlers: DownloadHandlers, scheme: str) -> DownloadHandlerProtocol | None:
+    """Return the handler of a URL scheme, None if there is none that returns coroutines."""
+    return None if scheme in handlers._old_style_handlers else handlers._get_handler(scheme)
