@@ -1,4 +1,4 @@
-"""MongoDB servers of a test's own, on loopback: to be killed, started again, made a replica set."""
+"""MongoDB servers for single tests, on loopback, that a test can kill, start again or make a replica set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def free_port() -> int:
 
 
 class Mongod:
-    """A mongod of a test's own on loopback, that can be killed and started again."""
+    """A mongod on loopback."""
 
     def __init__(self, directory: Path, *options: str) -> None:
         self.port = free_port()

@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from mongo import fakes
 from pymongo import MongoClient, WriteConcern
-from storage import fakes
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, server_of

@@ -1,4 +1,4 @@
-"""Servers on loopback that are not the MongoDB one hopes for."""
+"""Servers on loopback that are no usable MongoDB: web servers, silent ones, old versions."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OP_REPLY, OP_QUERY, OP_MSG = 1, 2004, 2013
 
 @asynccontextmanager
 async def serving(handler: Handler, port: int = 0) -> AsyncIterator[int]:
-    """Serve on a port (0: a free one) and yield it; a client that leaves ends its handler quietly."""
+    """Serve on a port (0: a free one) and yield it; a client that disconnects ends its handler without an error."""
     running: set[asyncio.Task[None]] = set()
 
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -45,18 +45,18 @@ async def serving(handler: Handler, port: int = 0) -> AsyncIterator[int]:
 
 
 async def never_answer(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Take whatever comes and say nothing."""
+    """Read everything and send nothing."""
     while await reader.read(4096):
         pass
 
 
 async def hang_up(reader: asyncio.StreamReader, _writer: asyncio.StreamWriter) -> None:
-    """Close as soon as something is said."""
+    """Close the connection after the first bytes."""
     await reader.read(16)
 
 
 async def bad_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Answer as a web server does to what is not HTTP."""
+    """Answer as a web server does to a request that is not HTTP."""
     await reader.read(16)
     writer.write(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
     await writer.drain()
@@ -85,7 +85,7 @@ def http_server() -> Iterator[int]:
 
 
 def mongo(hello: Mapping[str, Any], **answers: Mapping[str, Any]) -> Handler:
-    """A server of MongoDB's wire protocol: `hello` for the handshake, `answers` by command name for the rest."""
+    """Return a handler of MongoDB's wire protocol: `hello` answers the handshake, `answers` other commands by name."""
 
     known: dict[str, Mapping[str, Any]] = {name.lower(): answer for name, answer in answers.items()}
     known |= {"hello": hello, "ismaster": hello, "endsessions": {}}
@@ -115,7 +115,7 @@ def standalone(max_wire_version: int) -> dict[str, Any]:
 
 
 def member(port: int, *, primary: bool) -> dict[str, Any]:
-    """The handshake of the only member left of a replica set."""
+    """The handshake of the only member of a replica set."""
     me = f"127.0.0.1:{port}"
     role = {"ismaster": primary, "secondary": not primary, "setName": "rs", "setVersion": 1, "hosts": [me], "me": me}
     return {**role, "minWireVersion": 0, "maxWireVersion": 17}
