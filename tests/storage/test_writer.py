@@ -397,7 +397,7 @@ async def test_after_the_longest_outage_every_write_fails(tmp_path: Path) -> Non
             assert time.monotonic() - started_at < 2
 
 
-@pytest.mark.parametrize("code", [91, 189, 11600, 11602, 10107, 13435, 50, 262, 112, 14031, 43, 134, 202, 237, 8000])
+@pytest.mark.parametrize("code", [91, 10107, 14031])
 async def test_writes_are_retried_after_an_error_of_the_server(faulty: Mongod, code: int) -> None:
     async with opened(faulty.uri, 20, retryWrites=False) as (writer, database):
         await database.things.delete_many({})
