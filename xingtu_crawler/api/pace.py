@@ -43,12 +43,12 @@ from collections import deque
 from enum import StrEnum
 from random import Random
 
-START_RATE = 100.0
-"""Calls per second at the start of a crawl."""
-START_CALLS = 20
-"""Number of calls that leave at `START_RATE` before the first response arrives."""
-WAITING_RATE = 50.0
-"""Calls per second after `START_CALLS` calls, until the first response arrives."""
+START_RATE = 50.0
+"""Calls per second at the start of a crawl, until the first response arrives."""
+FIRST_CALLS = 20
+"""Number of calls that leave faster than that, at `FIRST_RATE`, before anything is known."""
+FIRST_RATE = 100.0
+"""Calls per second of the first `FIRST_CALLS` calls."""
 ROUND_TRIPS_PER_DOUBLING = 2.0
 """Round trips in which the rate doubles while no limit is known, clamped to `DOUBLING_S`."""
 DOUBLING_S = (0.05, 0.25)
@@ -122,7 +122,7 @@ class PaceController:
 
     def __init__(self, *, max_rate: float | None = None, random: Random | None = None) -> None:
         self.max_rate = max_rate
-        self.rate = self._capped(START_RATE)
+        self.rate = self._capped(FIRST_RATE)
         self.ceiling: float | None = None
         self._random = random or Random()
         self._next_at = self._retry_at = 0.0
@@ -159,7 +159,7 @@ class PaceController:
     def reserve(self, now: float) -> None:
         """Register a call that leaves now."""
         self._sent += 1
-        if self._sent == START_CALLS:
+        if self._sent == FIRST_CALLS:
             self._end_start()
         # Timers are always a little late. Later calls make up for that, but never as a burst.
         interval = 1 / self.rate
@@ -297,10 +297,10 @@ class PaceController:
         self._round_trip += (seconds - self._round_trip) / 8
 
     def _end_start(self) -> None:
-        """Slow down after the first `START_CALLS` calls to as many per round trip, within the two starting rates."""
-        if self.ceiling is None and self._sent >= START_CALLS and self.rate <= START_RATE:
-            round_trip = START_CALLS / WAITING_RATE if self._round_trip is None else max(self._round_trip, 1e-3)
-            self.rate = self._capped(min(START_RATE, max(WAITING_RATE, START_CALLS / round_trip)))
+        """Slow down after the first `FIRST_CALLS` calls to as many per round trip, within the two starting rates."""
+        if self.ceiling is None and self._sent >= FIRST_CALLS and self.rate <= FIRST_RATE:
+            round_trip = FIRST_CALLS / START_RATE if self._round_trip is None else max(self._round_trip, 1e-3)
+            self.rate = self._capped(min(FIRST_RATE, max(START_RATE, FIRST_CALLS / round_trip)))
 
     def _throughput(self, now: float) -> float:
         """Return the current rate of responses other than 302."""
