@@ -10,7 +10,7 @@ from harness import ROOT
 from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler import commands
-from xingtu_crawler.dataset.status import AGES, EXACT_UP_TO, MOST_SWEEPS, RECENT_DAYS, RECENT_RUNS
+from xingtu_crawler.dataset.status import AGES, EXACT_UP_TO, MAX_SWEEPS, RECENT_DAYS, RECENT_RUNS
 
 PAGE = (ROOT / "docs" / "commands.md").read_text(encoding="utf-8")
 
@@ -43,6 +43,6 @@ def test_every_command_says_what_it_does() -> None:
 
 def test_the_numbers_on_the_page_are_those_of_the_code() -> None:
     status = sections()["status"]
-    for text in (f"the last {RECENT_RUNS}:", f"({RECENT_DAYS} days)", f"{MOST_SWEEPS} at most", f"{EXACT_UP_TO:,}"):
+    for text in (f"the last {RECENT_RUNS}:", f"({RECENT_DAYS} days)", f"{MAX_SWEEPS} at most", f"{EXACT_UP_TO:,}"):
         assert text in status
     assert all(f"`{age}`" in status for age in AGES)

@@ -211,7 +211,7 @@ async def test_pace_cost_and_limits_are_told(
     shown = run(command(*words("author_square", max_calls=100)), cwd=crawler.cwd, env=crawler.env(**env))
     assert (shown.returncode, shown.stderr) == (0, "")
     assert "about 242" in shown.stdout
-    assert "The daily cap of 80 leaves 30 calls today" in shown.stdout
+    assert "XINGTU_DAILY_CALLS=80 leaves 30 calls today" in shown.stdout
     assert "22 calls/s (XINGTU_MAX_RATE)" in shown.stdout
 
 

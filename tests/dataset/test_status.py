@@ -199,7 +199,7 @@ async def test_large_collections_are_estimated_and_say_so(mongo_db: Database, tm
     assert rows["SHORT_VIDEO"]["older_than"] == {"1d": 30, "7d": 0, "30d": 0}
     assert all(row["estimate"] for row in rows.values())
     assert "~40" in shown(state)
-    assert "~ an estimate" in shown(state)
+    assert "~ marks an estimate" in shown(state)
 
 
 async def test_failures_and_quarantine_are_counted_by_reason(mongo_db: Database, tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ async def test_the_daily_cap_and_its_days(mongo_db: Database, tmp_path: Path) ->
         "today": "2026-03-08",
         "days": [{"day": "2026-03-08", "calls": 7}, {"day": "2026-03-07", "calls": 5}],
     }
-    assert "cap 100" in shown(state)
+    assert "limit 100" in shown(state)
 
 
 async def test_spells_are_counted_by_what_they_are_of(mongo_db: Database, tmp_path: Path) -> None:

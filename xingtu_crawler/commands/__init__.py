@@ -1,1 +1,1 @@
-"""`scrapy <command>`: argument parsing only; the work is done in `sandbox/`, `storage/` and `dataset/`."""
+"""`scrapy <command>`: argument parsing only; `dataset/`, `storage/` and `sandbox/` do the work. `base.py` is shared."""

@@ -74,7 +74,7 @@ class Command(ProjectCommand):
             sys.stderr.write(self._nothing_found(query.collection) + "\n")
 
     def _nothing_found(self, collection: str) -> str:
-        told = f"No such document in {collection} of database {self.options.database_name}."
+        line = f"No such document in {collection} of database {self.options.database_name}."
         if self.options.is_sandbox or self.options.given_database:
-            return told
-        return f"{told} For the data of sandbox crawls set JUSTONEAPI_ENV=sandbox."
+            return line
+        return f"{line} For the data of sandbox crawls set JUSTONEAPI_ENV=sandbox."

@@ -1,4 +1,4 @@
-"""`scrapy sandbox`: run the offline API. Argument parsing only; options and work are in `xingtu_crawler.sandbox`."""
+"""`scrapy sandbox`: run the offline API. Argument parsing only; the work is done in `sandbox/`."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from xingtu_crawler.sandbox import options, serve
 
 
 class Command(ScrapyCommand):
-    """Runs the sandbox until Ctrl-C."""
+    """Run the sandbox until Ctrl-C."""
 
     requires_crawler_process = False
     default_settings: ClassVar[dict[str, Any]] = {"LOG_ENABLED": False}
 
     def syntax(self) -> str:
-        """Return what follows the command's name."""
+        """Return the usage after the command's name."""
         return "[options]"
 
     def short_desc(self) -> str:
-        """Return the line that `scrapy` lists."""
+        """Return what the command does."""
         return "Run an offline API with a synthetic population, for demos and tests"
 
     def add_options(self, parser: argparse.ArgumentParser) -> None:
@@ -30,5 +30,5 @@ class Command(ScrapyCommand):
         options.add_arguments(parser)
 
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
-        """Serve until the process is told to stop."""
+        """Serve until SIGINT or SIGTERM."""
         self.exitcode = serve.main(lambda: options.config(opts, args))

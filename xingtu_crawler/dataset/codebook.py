@@ -1,6 +1,6 @@
-"""The codebook: what every stored field means, read off the models, as Markdown pages beside the data.
+"""`scrapy codebook`: what every stored field means, as Markdown pages that are printed from the models.
 
-It knows the models and the endpoint registry; it does not know MongoDB, nor what anybody makes of the data.
+Knows the models and the endpoint registry, not MongoDB.
 """
 
 from __future__ import annotations
@@ -19,41 +19,41 @@ INDEX = "README.md"
 CRAWL_FIELDS: dict[str, tuple[str, str]] = {
     "run_id": ("string", "Id of the run that wrote the document; see the collection `runs`."),
     "endpoint": ("string", "Name of the endpoint that answered."),
-    "code": ("integer", "Business code of the answer; always 0, as nothing else becomes a document."),
-    "request_id": ("string", "The provider's id of the answer; its support asks for it."),
+    "code": ("integer", "Business code of the answer: always 0, as no other answer becomes a document."),
+    "request_id": ("string", "The provider's id of the answer; quote it to the provider's support."),
     "record_time": (
         "UTC datetime",
         (
-            "When the provider says it recorded the answer. Null where that is no time with its zone: then it is in "
-            "`unparsed`, under `crawl.record_time`."
+            "When the provider recorded the answer, as it says. Null if that is no time with a time zone: then it is "
+            "in `unparsed`, under `crawl.record_time`."
         ),
     ),
     "fetched_at": (
         "UTC datetime",
-        "When the answer arrived last. This is the ledger of what need not be fetched again.",
+        "When the last answer arrived. A crawl fetches the entity again once this is older than `max_age`.",
     ),
     "first_seen_at": ("UTC datetime", "When the entity was first fetched."),
     "changed_at": ("UTC datetime", "When `content_hash` last changed: the beginning of the current spell."),
     "spell": ("integer", "Number of the current spell of equal content, from 1; see the collection `history`."),
-    "observations": ("integer", "How often the content of the current spell has been observed."),
+    "observations": ("integer", "Number of times that the content of the current spell was observed."),
     "content_hash": (
         "string",
-        "32 hex digits over `data` without its volatile fields, and over what did not fit: equal hash, equal content.",
+        "32 hex digits over `data` without its volatile fields, and over `unparsed`: equal hash, equal content.",
     ),
     "schema_version": ("integer", "Version of the models that typed the document."),
     "unparsed": (
         "object",
         (
             'Path -> `{raw, error}` of every value that did not fit its type (`"price_info.3.price"`); the typed field '
-            "is null. `raw` is the value as it came, or its JSON text where MongoDB cannot store it. "
-            "Absent where all fitted."
+            "is null. `raw` is the value as it came, or its JSON text if MongoDB cannot store it. Absent if all "
+            "values fit."
         ),
     ),
     "unknown_fields": (
         "array of string",
         (
-            'Paths of fields that no model names (`"price_info[].new_field"`); their values are in `data` as they '
-            "came. Absent where all are known."
+            'Paths of fields that no model has (`"price_info[].new_field"`); their values are in `data` as they '
+            "came. Absent if there are none."
         ),
     ),
 }
@@ -72,17 +72,17 @@ _RULES = """\
 - Every typed field may be null: the value was not supplied, was empty, or did not fit (then it is in `crawl.unparsed`).
 - Ids are strings, as they have up to 19 digits. Money is yuan. Counts are raw counts.
 - Times are UTC datetimes; 2038-01-01 in an end of validity means open-ended.
-- Codes are stored raw. Where a description says "not documented", nobody but the provider knows; where it says
-  "by its name" or "by its look", it is a guess.
+- Codes are stored raw. "Not documented" in a description means that the provider does not explain the field; "by its
+  name" or "by its look" means a guess.
 - `[]` in a path stands for every element of a list, `*` for every key of an object whose keys are data.
-- A field marked † is volatile: it changes without meaning and is left out of `crawl.content_hash`, so that a change
-  in it alone makes no new document in `history`.
+- A field marked † is volatile: it changes without meaning and is not part of `crawl.content_hash`, so that a change in
+  it alone begins no new spell.
 """
 
 
 @dataclass(frozen=True, slots=True)
 class FieldDoc:
-    """One line of the codebook: the path below `data`, the type as stored, the meaning."""
+    """A line of the codebook: the path below `data`, the stored type, the meaning."""
 
     path: str
     type: str
@@ -105,13 +105,13 @@ def pages() -> dict[str, str]:
 
 
 def index(folder: Path) -> str:
-    """Return the index page; it lists the model's pages and then every other page that stands in `folder`."""
+    """Return the index page: the pages of the models, then every other page in `folder`."""
     own = pages()
     others = sorted(path for path in folder.glob("*.md") if path.name not in own and path.name != INDEX)
     lines = [
         "# Codebook",
         "",
-        "What every stored field means. Pages of typed collections are written by `scrapy codebook`.",
+        "What every stored field means. `scrapy codebook` prints the pages of typed collections from the models.",
     ]
     lines += ["", "| collection | what |", "|---|---|"]
     lines += [f"| [{e.collection}]({e.collection}.md) | {_subject(e)} |" for e in endpoints()]
@@ -123,9 +123,9 @@ def index(folder: Path) -> str:
 
 
 def write(folder: Path) -> list[Path]:
-    """Write the pages and the index into `folder`, made where it is missing; return what was written.
+    """Write the pages and the index into `folder`, which is created if it does not exist; return their paths.
 
-    Raises `OSError` where that is not possible.
+    Raises `OSError` if that fails.
     """
     folder.mkdir(parents=True, exist_ok=True)
     written = []
@@ -146,7 +146,7 @@ def _page(endpoint: Endpoint) -> str:
     lines.append(_row("_id", "string", f"{key}."))
     lines.append(_row("star_id", "string", "Xingtu id of the author."))
     if not is_author:
-        lines.append(_row("platform", "string", "The platform asked for; see `api/endpoints.py`."))
+        lines.append(_row("platform", "string", "The platform of the request; see `api/endpoints.py`."))
     for doc in describe(MODELS[endpoint.name]):
         mark = " †" if _is_volatile(doc.path, volatile) else ""
         lines.append(_row(f"data.{doc.path}", doc.type, doc.description, mark))
@@ -172,7 +172,7 @@ def _is_volatile(path: str, volatile: frozenset[str]) -> bool:
 
 
 def _heading(path: Path) -> str:
-    """Return the first line of prose of a page written by hand."""
+    """Return the first line of text of a page that is not generated."""
     lines = path.read_text(encoding="utf-8").splitlines()
     return next((line.strip() for line in lines if line.strip() and not line.startswith("#")), "")
 
@@ -187,7 +187,7 @@ def _fields(model: type[Part], prefix: str) -> Iterator[FieldDoc]:
 
 
 def _shape(annotation: Any, path: str) -> tuple[str, type[Part] | None, str]:
-    """Return the stored type of `annotation`, the model inside it if there is one, and the path of that model."""
+    """Return the stored type of `annotation`, the model inside it (or None), and the path of that model."""
     annotation = _bare(annotation)
     if annotation in _SCALARS:
         return _SCALARS[annotation], None, path

@@ -1,6 +1,6 @@
-"""An estimate as it is told: calls within the limits, how long they take, what they cost; as JSON or as a table.
+"""`scrapy plan`: from an estimate of calls to time, cost and limits, as JSON or as a table.
 
-Knows no MongoDB and no spider.
+Knows neither MongoDB nor spiders.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from xingtu_crawler.dataset.plan_estimate import Estimate, Experience, Span, cos
 T = TypeVar("T")
 
 UNPROVEN = "start"
-"""Where the rate is from while no crawl has shown what the API bears: the pace at which a crawl begins."""
+"""The source of the rate while no run has enough calls: the pace with which a crawl begins."""
 
 
 def plan(
@@ -38,15 +38,15 @@ def plan(
     """Return the plan of a crawl; the keys are documented in docs/commands.md and stay.
 
     Args:
-        estimate: what the crawl would ask.
-        experience: what earlier runs say of pace and cost.
+        estimate: the requests of the crawl.
+        experience: pace and cost of earlier runs.
         spider: its name.
-        arguments: as they were typed.
-        max_rate: the most calls per second of all tokens together, 0 where none is set.
-        max_calls: the crawl's budget, None for no limit.
-        daily_cap: calls a day that are allowed, 0 for no cap.
-        daily_left: how many of them are left today, None for no cap.
-        calls_made: what the plan itself has asked.
+        arguments: the spider arguments, as given.
+        max_rate: the maximum number of calls per second of all tokens together, 0 for no limit.
+        max_calls: the maximum number of calls of the crawl, None for no limit.
+        daily_cap: the maximum number of calls per day, 0 for no limit.
+        daily_left: the calls left today, None for no limit.
+        calls_made: the calls of the plan itself.
     """
     rate, rate_from = START_RATE, UNPROVEN
     if max_rate:
@@ -123,31 +123,31 @@ def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
     rate, cost = plan["rate"], plan["cost_per_call"]
     source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
     if rate["from"] == UNPROVEN:
-        source = "the pace at which a crawl begins: no crawl has shown yet what the API bears"
+        source = "the pace with which a crawl begins, as no run has measured the API's limit"
     yield "time", f"{about}{_duration(plan['seconds'])} at {rate['calls_per_second']:g} calls/s ({source})"
     if cost is None:
         yield "cost", "unknown: no run has a known cost yet"
     else:
-        yield "cost", f"{about}{_span(plan['cost'], str)} at {cost['cost']} a call (run {cost['from']})"
+        yield "cost", f"{about}{_span(plan['cost'], str)} at {cost['cost']} per call (run {cost['from']})"
     if plan["calls_made"]:
-        yield "already paid for", f"{plan['calls_made']} for page 1: the crawl goes on behind it"
+        yield "already paid", f"{plan['calls_made']} for page 1: the crawl goes on behind it"
 
 
 def _limits(plan: dict[str, Any]) -> Iterator[str]:
-    """Yield what the limits make of it, and what is not in it."""
+    """Yield where the limits end the crawl, and what the plan leaves out."""
     run, limits = plan["this_run"], plan["limits"]
     if run["stopped_by"] == "max_calls":
-        yield f"max_calls ends the crawl after {_number(run['calls'])} of the calls{_worth(run)}."
+        yield f"max_calls ends the crawl after {_number(run['calls'])} calls{_worth(run)}."
     elif run["stopped_by"] == "daily_calls":
         yield (
-            f"The daily cap of {limits['daily_cap']:,} leaves {limits['daily_left']:,} calls today{_worth(run)}: "
-            f"the whole takes {_number(plan['days'])} days."
+            f"XINGTU_DAILY_CALLS={limits['daily_cap']} leaves {limits['daily_left']:,} calls today{_worth(run)}: "
+            f"the whole crawl takes {_number(plan['days'])} days."
         )
-    yield "Calls that fail are tried again, which comes on top; most of those are not billed."
+    yield "Retries come on top; most failed calls are not billed."
 
 
 def _worth(run: dict[str, Any]) -> str:
-    """Return time and, as far as it is known, cost of this run."""
+    """Return the time and, if it is known, the cost of this run."""
     known = [_duration(run["seconds"])]
     known += [f"cost {_span(run['cost'], str)}"] if run["cost"] else []
     return f" ({', '.join(known)})"

@@ -1,6 +1,6 @@
-"""Where a dataset stands: runs, sweeps, coverage, failures, cost. Read off MongoDB, quick at a million authors too.
+"""`scrapy status`: runs, sweeps, coverage, failures and cost of a dataset, in seconds even for a million authors.
 
-Knows collections and their indexes; nothing of command lines, and nothing of how it is shown.
+Knows collections and their indexes, nothing of command lines and tables.
 """
 
 from __future__ import annotations
@@ -36,15 +36,15 @@ from xingtu_crawler.storage.spill import spilled
 Database = AsyncDatabase[dict[str, Any]]
 
 EXACT_UP_TO = 100_000
-"""Larger collections are counted by their metadata, and what is in them by a sample: counting them takes seconds."""
+"""Number of documents up to which a collection is counted. Of a larger one, its metadata and a sample are read."""
 RECENT_RUNS = 10
 RECENT_DAYS = 14
-MOST_SWEEPS = 20
+MAX_SWEEPS = 20
 AGES = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _SAMPLE = 2000
 _DAY = {"$dateToString": {"date": "$started_at", "format": "%Y-%m-%d", "timezone": "+08:00"}}
 _DECIMALS = 4
-"""Of a cost that is shared out among days: as many as a balance has."""
+"""Places of a cost that is divided among days: as many as a balance has."""
 _NUMBER = re.compile(r"\d{5,}")
 
 
@@ -53,14 +53,14 @@ async def read(
 ) -> dict[str, Any]:
     """Return the state of a dataset; the keys are documented in docs/commands.md and stay.
 
-    Where a count is an estimate, it says so (`"estimate": true`).
+    A count that is an estimate has `"estimate": true`.
 
     Args:
-        database: the dataset, to be read only.
+        database: the dataset; it is only read.
         now: the time from which ages are counted, timezone-aware.
-        spill: the directory of its spill files.
-        daily_cap: calls a day that are allowed, 0 for no cap.
-        exact_up_to: documents in a collection up to which it is counted exactly.
+        spill: the folder of its spill files.
+        daily_cap: the maximum number of calls per day, 0 for no limit.
+        exact_up_to: the number of documents up to which a collection is counted.
     """
     known = names()
     counted = await asyncio.gather(*(_count(database[name], exact_up_to) for name in known))
@@ -88,7 +88,7 @@ async def read(
 
 
 def without_ids(reason: str) -> str:
-    """Return why an answer does not fit without the ids in it, so that equal reasons are equal."""
+    """Return a quarantine reason without the ids in it, so that equal reasons are equal."""
     return _NUMBER.sub("…", reason)
 
 
@@ -109,7 +109,7 @@ async def _runs(database: Database, now: datetime) -> list[dict[str, Any]]:
         {
             "run_id": run["_id"],
             "spider": run.get("spider"),
-            # The next crawl writes it down; a reader does not.
+            # The next crawl marks it in the database; a reader writes nothing.
             "state": "crashed" if run["state"] == "running" and run["updated_at"] < now - DEAD_AFTER else run["state"],
             "close_reason": run["close_reason"],
             "started_at": run["started_at"],
@@ -122,7 +122,7 @@ async def _runs(database: Database, now: datetime) -> list[dict[str, Any]]:
 
 
 async def _open_sweeps(database: Database) -> list[dict[str, Any]]:
-    """Return the newest sweep of each query where it is unfinished: a newer one takes an older one's place."""
+    """Return the newest sweep of each query if it is unfinished; an older one is never resumed."""
     fields = ("filters", "state", "started_at", "pages_read", "next_page", "holes", "total_count", "capped")
     newest: list[dict[str, Any]] = [
         {"$sort": {"query_key": 1, "started_at": -1}},
@@ -135,7 +135,7 @@ async def _open_sweeps(database: Database) -> list[dict[str, Any]]:
         },
         {"$match": {"state": {"$ne": "finished"}}},
         {"$sort": {"started_at": -1}},
-        {"$limit": MOST_SWEEPS},
+        {"$limit": MAX_SWEEPS},
     ]
     sweeps = await (await database[SWEEPS].aggregate(newest)).to_list()
     authors = await asyncio.gather(
@@ -160,13 +160,13 @@ async def _open_sweeps(database: Database) -> list[dict[str, Any]]:
 async def _coverage(
     database: Database, endpoint: str, now: datetime, documents: dict[str, dict[str, Any]]
 ) -> list[dict[str, Any]]:
-    """Return the authors with details from one endpoint by platform, and how many of those are older than `AGES`."""
+    """Return by platform the number of authors with details from an endpoint, and of those older than `AGES`."""
     name = DETAILS[endpoint].collection
     total, begins = documents[name], {age: now - span for age, span in AGES.items()}
     if total["estimate"]:
         rows = await _sampled(database, name, total["count"], begins)
     else:
-        # In the order of an index that has all that is needed, so that no document is read.
+        # In the order of an index that covers the pipeline, so that MongoDB reads no document.
         rows = await _grouped(database[name], {"$sort": {"crawl.fetched_at": 1, "_id": 1}}, begins)
     return [
         {"endpoint": endpoint, "platform": platform, **row, "estimate": total["estimate"]}
@@ -177,7 +177,7 @@ async def _coverage(
 async def _grouped(
     collection: AsyncCollection[dict[str, Any]], source: dict[str, Any], begins: dict[str, datetime]
 ) -> dict[str, dict[str, Any]]:
-    """Return by platform how many documents come from a pipeline stage, and how many of them are older."""
+    """Return by platform the number of documents from a pipeline stage, and of those older than each of `begins`."""
     older = {
         f"older_{age}": {"$sum": {"$cond": [{"$lt": ["$crawl.fetched_at", begin]}, 1, 0]}}
         for age, begin in begins.items()
@@ -191,7 +191,7 @@ async def _grouped(
 
 
 async def _sampled(database: Database, name: str, count: int, begins: dict[str, datetime]) -> dict[str, dict[str, Any]]:
-    """Return the same of a large collection, scaled up from a sample; what is rare is counted, a sample misses it."""
+    """Return the same for a large collection, scaled up from a sample; what a sample would miss is counted."""
     rows = await _grouped(database[name], {"$sample": {"size": _SAMPLE}}, begins)
     scale = count / sum(row["authors"] for row in rows.values())
     scaled = {
@@ -222,7 +222,7 @@ async def _failures(database: Database) -> list[dict[str, Any]]:
 
 
 async def _quarantine(database: Database) -> list[dict[str, Any]]:
-    # In the order of the index on the reason: the bodies are not read.
+    # In the order of the index on the reason, so that MongoDB reads no body.
     groups: list[dict[str, Any]] = [{"$sort": {"reason": 1}}, {"$group": {"_id": "$reason", "count": {"$sum": 1}}}]
     reasons: Counter[str] = Counter()
     async for each in await database[QUARANTINE].aggregate(groups):
@@ -241,14 +241,14 @@ def _spill(directory: Path) -> dict[str, Any]:
 
 
 async def _days(database: Database) -> dict[str, Any]:
-    """Return calls and cost by the day (Asia/Shanghai) of the calls, the last ones first, and in all."""
+    """Return calls and cost by the day (Asia/Shanghai) of the calls, the last day first, and in total."""
     read = {
         "spent": {"$convert": {"input": "$cost.spent", "to": "decimal", "onError": None, "onNull": None}},
         "calls": "$calls.total",
         "billed": "$calls.billed",
         "days": {"$objectToArray": {"$ifNull": ["$calls.by_day", {}]}},
     }
-    # A run with calls on one day, or on none, is of that day as a whole.
+    # A run with calls on one day, or on none, belongs to one day as a whole.
     began = [{"k": _DAY, "v": {"calls": "$calls.total", "billed": "$calls.billed"}}]
     several = {"$gt": [{"$size": "$days"}, 1]}
     part = {"$divide": [{"$multiply": ["$spent", "$day.v.billed"]}, {"$max": ["$billed", 1]}]}
@@ -295,7 +295,7 @@ def _sums(found: dict[str, Any]) -> dict[str, Any]:
 
 
 async def _history(database: Database, spells: dict[str, Any]) -> dict[str, Any]:
-    """Return how many spells there are, and where they can be counted quickly, of what."""
+    """Return the number of spells and, if they can be counted quickly, the number by collection."""
     if spells["estimate"]:
         return {"spells": spells, "by_entity": None}
     groups: list[dict[str, Any]] = [{"$sort": {"entity": 1}}, {"$group": {"_id": "$entity", "count": {"$sum": 1}}}]

@@ -1,4 +1,4 @@
-"""The state of a dataset as tables for a terminal. Knows the keys of `dataset/status`, nothing of MongoDB."""
+"""`scrapy status`: the state of a dataset as tables. Knows the keys of `dataset/status`, nothing of MongoDB."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from rich.text import Text
 
 from xingtu_crawler.dataset.status import AGES
 
-_FOOTNOTE = "~ an estimate: the collection is too large to be counted quickly."
+_FOOTNOTE = "~ marks an estimate: the collection is too large to count it quickly."
 
 
 def render(state: dict[str, Any]) -> RenderableType:
-    """Return the tables of a dataset's state, as `status.read` gives it; a table without rows is left out."""
+    """Return the tables of a dataset's state, as `status.read` returns it, without tables that have no rows."""
     parts: list[RenderableType] = [Text(f"Database {state['database']} at {_time(state['at'])} UTC")]
     parts += [
         table
@@ -38,17 +38,17 @@ def render(state: dict[str, Any]) -> RenderableType:
 
 def _lines(state: dict[str, Any]) -> Iterator[str]:
     if not state["runs"]:
-        yield f"No crawl into the database {state['database']} yet; the sandbox's is shown with JUSTONEAPI_ENV=sandbox."
+        yield f"No crawl into the database {state['database']} yet; for sandbox crawls set JUSTONEAPI_ENV=sandbox."
     spill = state["spill"]
     if spill["files"]:
         yield (
-            f"Spilled: {spill['answers']:,} answers in {spill['files']:,} files under {spill['directory']} wait for "
-            "the next crawl, or for scrapy replay."
+            f"Spill: {spill['answers']:,} answers in {spill['files']:,} files under {spill['directory']}; the next "
+            "crawl loads them, or scrapy replay."
         )
     if spill["broken_files"]:
-        yield f"Spilled: {spill['broken_files']:,} files under {spill['directory']} (*.broken) have lines that are cut."
+        yield f"Spill: {spill['broken_files']:,} files under {spill['directory']} (*.broken) have incomplete lines."
     if state["quarantine"]:
-        yield "Quarantine: scrapy replay --dry-run says what the current models can recover."
+        yield "Quarantine: scrapy replay --dry-run counts what the current models can recover."
     if any(count["estimate"] for count in state["documents"].values()):
         yield _FOOTNOTE
 
@@ -91,7 +91,7 @@ def _sweeps(sweeps: list[dict[str, Any]]) -> Table:
         for sweep in sweeps
     )
     columns = ("began (UTC)", "query", "pages", "next", "authors", "of")
-    return _table("Open sweeps: the same command goes on", columns, rows, numbers_from=2)
+    return _table("Open sweeps: the same command resumes them", columns, rows, numbers_from=2)
 
 
 def _coverage(coverage: dict[str, Any]) -> Table:
@@ -117,14 +117,14 @@ def _failures(failures: list[dict[str, Any]]) -> Table:
             row["reason"],
             "see Quarantine"
             if row["reason"] == "quarantined"
-            else "nothing to be had"
+            else "unavailable"
             if row["terminal"]
-            else "asked again with failed=1",
+            else "retried with failed=1",
             _number(row["count"]),
         )
         for row in failures
     )
-    return _table("Failures", ("endpoint", "code", "reason", "", "questions"), rows, numbers_from=4)
+    return _table("Failures", ("endpoint", "code", "reason", "", "requests"), rows, numbers_from=4)
 
 
 def _quarantine(quarantine: list[dict[str, Any]]) -> Table:
@@ -140,7 +140,7 @@ def _days(days: dict[str, Any]) -> Table:
             _number(day["runs"]),
             _number(day["calls"]),
             _number(day["billed"]),
-            # Where the account endpoint did not answer for every run, the sum is not the whole cost.
+            # The sum is not the whole cost if the account endpoint failed for some runs.
             "unknown"
             if day["cost"] is None
             else day["cost"] + ("" if day["runs_with_cost"] == day["runs"] else f" ({day['runs_with_cost']} runs)"),
@@ -153,8 +153,8 @@ def _days(days: dict[str, Any]) -> Table:
 
 def _daily_calls(daily: dict[str, Any]) -> Table:
     rows = ((each["day"], _number(each["calls"])) for each in daily["days"])
-    cap = "no cap is set" if daily["cap"] is None else f"cap {daily['cap']:,}"
-    return _table(f"Calls counted against XINGTU_DAILY_CALLS ({cap})", ("day", "calls"), rows, numbers_from=1)
+    limit = "no limit" if daily["cap"] is None else f"limit {daily['cap']:,}"
+    return _table(f"Calls by day ({limit})", ("day (Asia/Shanghai)", "calls"), rows, numbers_from=1)
 
 
 def _documents(documents: dict[str, dict[str, Any]], history: dict[str, Any]) -> Table:
