@@ -62,7 +62,7 @@ def close_reasons() -> set[str]:
     for arguments in calls({"CloseSpider", "close", "give_up", "refusal"}):
         found.update(*map(texts, arguments[-1:]))
     for node in nodes():
-        if isinstance(node, ast.FunctionDef) and node.name == "_close_reason":  # of the token pool
+        if isinstance(node, ast.FunctionDef) and node.name in {"_close_reason", "close_reason"}:
             found.update(*(texts(each.value) for each in ast.walk(node) if isinstance(each, ast.Return)))
         elif isinstance(node, ast.FunctionDef) and node.name == "give_up":
             found.update(*map(texts, node.args.defaults))

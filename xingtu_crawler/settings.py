@@ -85,8 +85,7 @@ API_CRAWL: dict[str, Any] = {
     "EXTENSIONS": {
         # First of all, so that the log is guarded before the token is used.
         "xingtu_crawler.engine.process_state.ProcessState": -10,
-        "xingtu_crawler.extensions.api_session.ApiSession": 0,
-        "xingtu_crawler.extensions.run_record.RunRecord": 0,
+        "xingtu_crawler.extensions.crawl.Crawl": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
         "xingtu_crawler.engine.stats.TimesOnly": 0,
         "xingtu_crawler.engine.scraper.DirectScraping": 0,

@@ -13,7 +13,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import NOT_DURABLE
 from xingtu_crawler.sandbox.process import SandboxProcess
-from xingtu_crawler.spiders.author_square import MOST_OPEN
+from xingtu_crawler.spiders.search import MOST_OPEN
 
 Database = AsyncDatabase[dict[str, Any]]
 QUERIES = "# both halves of the sandbox\ngender=FEMALE\n\ngender=MALE  # the other\n"

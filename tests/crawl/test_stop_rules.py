@@ -172,7 +172,7 @@ async def test_the_same_command_goes_on_where_the_search_went_down(
     api.script = {2: code(500), **dict.fromkeys(range(4, 20), code(500))}
     done = await crawl()
     assert done.returncode == 1
-    assert "The search seems to be down: the same command goes on at page 4" in done.stderr
+    assert "The search seems to be down: run the same command later, it resumes at page 4" in done.stderr
     assert api.pages == [1, 2, 3, 4, 5, 6, 7, 8]
     assert (await sweep_of(mongo_db))["holes"] == [2]
     api.script, api.pages = {}, []

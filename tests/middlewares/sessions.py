@@ -1,4 +1,4 @@
-"""A stand-in for the API session: its token pool and budget are real, and it closes no crawl."""
+"""An API session without a crawl: its token pool and budget are real, and `closing` only records."""
 
 from __future__ import annotations
 
@@ -12,21 +12,28 @@ from xingtu_crawler.exceptions import UserError
 
 
 @dataclass
+class Closing:
+    """What middlewares use of `extensions.closing`; `reasons` are those for which they close the crawl."""
+
+    is_over: bool = False
+    reasons: list[str] = field(default_factory=list)
+
+    def close(self, reason: str) -> None:
+        self.reasons.append(reason)
+
+    def give_up(self, error: UserError) -> None:
+        self.reasons.append(str(error))
+
+
+@dataclass
 class Session:
-    """What middlewares ask of `ApiSession`; `closed` are the reasons that they closed the crawl for."""
+    """What middlewares use of `ApiSession`."""
 
     pool: TokenPool
     budget: Budget = field(default_factory=lambda: Budget(None))
     daily_calls: Any = None
     hold: Callable[[int], float] = lambda _waiting: 0.0
-    is_over: bool = False
-    closed: list[str] = field(default_factory=list)
-
-    def close(self, reason: str) -> None:
-        self.closed.append(reason)
-
-    def give_up(self, error: UserError) -> None:
-        self.closed.append(str(error))
+    closing: Closing = field(default_factory=Closing)
 
     def alias(self, secret: str) -> str:
         return next(token.alias for token in self.pool if token.secret == secret)

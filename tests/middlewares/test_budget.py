@@ -60,7 +60,7 @@ async def test_calls_that_waited_for_mongodb_do_not_leave_when_the_crawl_is_clos
 ) -> None:
     bench = Bench(mongo_db)
     tasks = await bench.asked(5)
-    bench.session.is_over = True
+    bench.session.closing.is_over = True
     bench.gate.opened.set()
     results = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(each) for each in results] == [CrawlClosingError] * 5

@@ -133,7 +133,7 @@ async def test_the_last_attempt_ends_in_a_failure() -> None:
 async def test_an_attempt_that_fails_while_the_crawl_closes_is_left_to_the_next_run(attempts: int) -> None:
     """The last attempt too: a failure would count, and the next run sends the request anyway."""
     bench = Bench(max_attempts=3)
-    bench.session.is_over = True
+    bench.session.closing.is_over = True
     with pytest.raises(CrawlClosingError):
         bench.receive({"code": 301}, request=bench.request(attempts=attempts))
     with pytest.raises(CrawlClosingError):
@@ -145,7 +145,7 @@ async def test_an_attempt_that_fails_while_the_crawl_closes_is_left_to_the_next_
 
 async def test_a_refusal_while_the_crawl_closes_is_recorded() -> None:
     bench = Bench()
-    bench.session.is_over = True
+    bench.session.closing.is_over = True
     with pytest.raises(NoAnswerError) as caught:
         bench.receive({"code": 400})
     assert caught.value.terminal
@@ -158,7 +158,7 @@ async def test_many_refused_connections_at_once_do_not_end_the_crawl() -> None:
         assert again is not None
         assert again.meta[meta.ATTEMPTS] == 0
         assert again.meta[meta.NOT_BEFORE] > time.time()
-    assert bench.session.closed == []
+    assert bench.session.closing.reasons == []
 
 
 async def test_a_minute_of_nothing_but_refused_connections_ends_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -173,10 +173,10 @@ async def test_a_minute_of_nothing_but_refused_connections_ends_it(monkeypatch: 
     for _ in range(reachability.GONE_ATTEMPTS - 1):
         bench.fail(DownloadConnectionRefusedError("refused"))
     bench.receive({"code": 301, "data": None})
-    assert bench.session.closed == []
+    assert bench.session.closing.reasons == []
     for _ in range(reachability.GONE_ATTEMPTS):
         bench.fail(DownloadConnectionRefusedError("refused"))
-    (said,) = bench.session.closed
+    (said,) = bench.session.closing.reasons
     assert said.startswith("The API has refused every connection for 0 s: the API or the network is down.")
 
 
@@ -185,7 +185,7 @@ async def test_error_pages_of_a_gateway_do_not_end_the_crawl(status: int) -> Non
     bench = Bench()
     for _ in range(10):
         assert isinstance(bench.receive(b"<html>Maintenance</html>", status), Request)
-    assert bench.session.closed == []
+    assert bench.session.closing.reasons == []
 
 
 @pytest.mark.parametrize("status", [200, 302, 403])
@@ -193,9 +193,9 @@ async def test_three_web_pages_end_it(status: int) -> None:
     bench = Bench()
     for _ in range(2):
         bench.receive(WEB_PAGE, status)
-    assert bench.session.closed == []
+    assert bench.session.closing.reasons == []
     bench.receive(WEB_PAGE, status)
-    (said,) = bench.session.closed
+    (said,) = bench.session.closing.reasons
     assert said.startswith(f"The host returns web pages instead of JSON (HTTP {status})")
 
 
@@ -207,7 +207,7 @@ async def test_web_pages_after_an_answer_of_the_api_do_not_end_it(answer: dict[s
     for _ in range(10):
         assert isinstance(bench.receive(WEB_PAGE), Request)
         assert isinstance(bench.receive(b"", 404), Request)
-    assert bench.session.closed == []
+    assert bench.session.closing.reasons == []
 
 
 async def test_a_body_to_keep_travels_with_the_failure() -> None:

@@ -94,7 +94,7 @@ class Wire:
     """A handler and how it is used."""
 
     def __init__(self, **settings: Any) -> None:
-        pool = SimpleNamespace(secret=lambda _alias: TOKEN)
+        session = SimpleNamespace(pool=SimpleNamespace(secret=lambda _alias: TOKEN))
         values = {
             "DOWNLOAD_MAXSIZE": MAX_SIZE,
             "DOWNLOAD_TIMEOUT": 5,
@@ -102,7 +102,7 @@ class Wire:
             "DOWNLOAD_VERIFY_CERTIFICATES": True,
         }
         crawler = SimpleNamespace(
-            settings=Settings({**values, **settings}), get_extension=lambda _kind: SimpleNamespace(pool=pool)
+            settings=Settings({**values, **settings}), get_extension=lambda _kind: SimpleNamespace(session=session)
         )
         self.handler = TokenDownloadHandler.from_crawler(cast("Crawler", crawler))
 

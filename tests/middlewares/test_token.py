@@ -68,7 +68,7 @@ async def test_nobody_waits_behind_a_question_that_only_another_token_may_ask(se
         assert await served(middleware, question(endpoint)) == session.alias("one")
     assert not held.done()
 
-    session.is_over = True  # what is held back notices, whichever endpoint it waits for
+    session.closing.is_over = True  # what is held back notices, whichever endpoint it waits for
     results = await asyncio.wait_for(asyncio.gather(held, also_held, return_exceptions=True), 10)
     assert [type(result) for result in results] == [CrawlClosingError, CrawlClosingError]
 
@@ -103,7 +103,7 @@ async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
     middleware = middleware_of(session)
     tasks = [await waiting(middleware, question(endpoint)) for endpoint in ("search", "base_info", "rec_videos")]
     assert leases == ["search"]
-    session.is_over = True
+    session.closing.is_over = True
     await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
 
 
@@ -114,4 +114,4 @@ async def test_a_question_that_no_token_may_ask_says_what_the_api_said(session: 
         await middleware_of(session).process_request(question("search", **{meta.CALLS: 3}))
     error = caught.value
     assert (error.code, error.message, error.request_id, error.attempts) == (600, "not for two", "id of two", 3)
-    assert session.closed == []
+    assert session.closing.reasons == []

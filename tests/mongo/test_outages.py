@@ -103,9 +103,8 @@ async def test_an_error_of_the_server_is_an_outage(log: pytest.LogCaptureFixture
 
 @in_virtual_time
 async def test_answered_reads_do_not_hide_silent_writes(log: pytest.LogCaptureFixture) -> None:
-    outages = Outages(60)
     ended: list[StorageError] = []
-    outages.when_over = ended.append
+    outages = Outages(60, when_over=ended.append)
 
     async def read_on() -> None:
         while True:
@@ -162,9 +161,8 @@ async def test_cancelling_a_waiting_operation_ends_the_outage(log: pytest.LogCap
 
 @in_virtual_time
 async def test_a_user_without_rights_is_no_outage(log: pytest.LogCaptureFixture) -> None:
-    outages = Outages(60)
     ended: list[StorageError] = []
-    outages.when_over = ended.append
+    outages = Outages(60, when_over=ended.append)
 
     async def refuse() -> None:
         raise OperationFailure("not authorized on xingtu", 13)

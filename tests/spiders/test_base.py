@@ -1,40 +1,78 @@
-"""What both spiders share: the stream of claims, and its end."""
+"""What both spiders share: which details they claim, the stream of claims, and its end."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 
+import pytest
+from pymongo.asynchronous.database import AsyncDatabase
+from scrapy import Request
 from scrapy.utils.test import get_crawler
 
+from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.extensions.context import CrawlContext
+from xingtu_crawler.items.answers import FailedRequest
+from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
-from xingtu_crawler.spiders.base import AHEAD
-from xingtu_crawler.storage.claims import DetailKey
+from xingtu_crawler.spiders.base import AHEAD, XingtuSpider, failed_request
+from xingtu_crawler.storage.claims import Claims, DetailKey
+
+Database = AsyncDatabase[dict[str, Any]]
+STARTED_AT = datetime(2026, 3, 8, 12, tzinfo=UTC)
+NOTHING: Any = None
+"""For a part of the context that a test does not touch."""
 
 
-def spider() -> AuthorsSpider:
-    made = AuthorsSpider.from_crawler(get_crawler(AuthorsSpider, {"CONCURRENT_REQUESTS": 64}), star_ids="1")
-    made.base_url = "http://127.0.0.1"
-    return made
+def context(
+    *,
+    claims: Claims = NOTHING,
+    is_closing: Callable[[], bool] = lambda: False,
+    tally: Callable[[str, int], None] = lambda _what, _count: None,
+) -> CrawlContext:
+    return CrawlContext(
+        run_id="run",
+        started_at=STARTED_AT,
+        base_url="http://127.0.0.1",
+        concurrency=64,
+        claims=claims,
+        sweeps=NOTHING,
+        worklist=NOTHING,
+        is_closing=is_closing,
+        tally=tally,
+    )
 
 
-async def endless(looked: list[int]) -> AsyncIterator[list[DetailKey]]:
+def spider(made: CrawlContext | None = None) -> AuthorsSpider:
+    of_authors = AuthorsSpider.from_crawler(get_crawler(AuthorsSpider), star_ids="1")
+    of_authors.begin(made or context())
+    return of_authors
+
+
+async def endless(found: list[int]) -> AsyncIterator[list[DetailKey]]:
     while True:
-        looked.append(len(looked))
+        found.append(len(found))
         await asyncio.sleep(0)
         yield []
 
 
-async def test_nothing_is_looked_for_when_the_crawl_is_closing() -> None:
-    made, looked = spider(), list[int]()
-    made.is_closing = lambda: len(looked) >= 3
-    assert [request async for request in made.paced(endless(looked))] == []
-    assert looked == [0, 1, 2]
+async def test_nothing_is_claimed_when_the_crawl_is_closing() -> None:
+    found = list[int]()
+    made = spider(context(is_closing=lambda: len(found) >= 3))
+    assert [request async for request in made.paced(endless(found))] == []
+    assert found == [0, 1, 2]
 
 
-async def test_mongodb_is_not_closed_under_whoever_is_asking_it() -> None:
-    made, answered = spider(), asyncio.Event()
+async def test_mongodb_stays_open_while_start_reads_it() -> None:
+    closing, answered = False, asyncio.Event()
+    crawl = context(is_closing=lambda: closing)
+    made = spider(crawl)
 
     async def slow() -> AsyncIterator[list[DetailKey]]:
         await answered.wait()
@@ -43,29 +81,87 @@ async def test_mongodb_is_not_closed_under_whoever_is_asking_it() -> None:
     async def drain() -> list[Any]:
         return [request async for request in made.paced(slow())]
 
-    closing = False
-    made.is_closing = lambda: closing
-    asking = asyncio.create_task(drain())
+    async def finish() -> None:
+        for step in crawl.last_steps:
+            await step()
+
+    reading = asyncio.create_task(drain())
     await asyncio.sleep(0)
     closing = True
-    finishing = asyncio.create_task(made.finish())
+    finishing = asyncio.create_task(finish())
     await asyncio.sleep(0)
     assert not finishing.done()
     answered.set()
     await asyncio.wait_for(finishing, 5)
-    assert await asyncio.wait_for(asking, 5) == []
+    assert await asyncio.wait_for(reading, 5) == []
 
 
-async def test_who_waits_for_room_is_woken_by_what_was_not_to_be_asked_after_all() -> None:
-    """A page reserves room for the details of its authors; all of them may be fresh."""
-    made, looked = spider(), list[int]()
-    made.is_closing = lambda: len(looked) >= 2
-    made.open_details = 64 * AHEAD
-    asking = asyncio.create_task(anext(made.paced(endless(looked)), None))
-    while not looked:
+async def test_a_batch_is_claimed_when_there_is_room_for_it() -> None:
+    """A page reserves room for the details of its authors; all of them may be up to date."""
+    found = list[int]()
+    made = spider(context(is_closing=lambda: len(found) >= 2))
+    made.backlog.add(64 * AHEAD)
+    claiming = asyncio.create_task(anext(made.paced(endless(found)), None))
+    while not found:
         await asyncio.sleep(0)
-    await asyncio.sleep(0.01)
-    assert not asking.done()
-    made.give_back(80)
-    assert await asyncio.wait_for(asking, 5) is None
-    assert looked == [0, 1]
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert not claiming.done()
+    made.backlog.remove(80)
+    assert await asyncio.wait_for(claiming, 5) is None
+    assert found == [0, 1]
+
+
+@pytest.mark.parametrize(("spider_class", "typed"), [(AuthorsSpider, {"star_ids": "1"}), (AuthorSquareSpider, {})])
+async def test_a_detail_that_failed_in_this_run_is_not_claimed_again(
+    spider_class: type[XingtuSpider], typed: dict[str, str], mongo_db: Database
+) -> None:
+    """An author may come up several times in one crawl: in another sweep, or twice in a list."""
+    fields = {"endpoint": "base_info", "platform": "SHORT_VIDEO", "terminal": False, "reason": "timeout"}
+    for star_id, failed_at in (("1", STARTED_AT + timedelta(minutes=1)), ("2", STARTED_AT - timedelta(minutes=1))):
+        key = f"base_info:{star_id}:SHORT_VIDEO"
+        await mongo_db.failures.insert_one({"_id": key, "star_id": star_id, "failed_at": failed_at, **fields})
+    tally: Counter[str] = Counter()
+    made = spider_class.from_crawler(get_crawler(spider_class), endpoints="base_info", **typed)
+    made.begin(context(claims=Claims(mongo_db, Outages(1)), tally=lambda what, count: tally.update({what: count})))
+    claimed = await made.claim(["1", "2", "3"])
+    assert [(detail.star_id, detail.had_failed) for detail in claimed] == [("2", True), ("3", False)]
+    assert tally == {"fresh": 1}
+    assert made.context.claims.passed_over == 1
+
+
+async def test_details_beyond_max_authors_are_released(mongo_db: Database) -> None:
+    tally: Counter[str] = Counter()
+    made = AuthorsSpider.from_crawler(
+        get_crawler(AuthorsSpider), star_ids="1,2,3", endpoints="base_info", max_authors="2"
+    )
+    claims = Claims(mongo_db, Outages(1))
+    made.begin(context(claims=claims, tally=lambda what, count: tally.update({what: count})))
+    batches = [batch async for batch in made.detail_batches()]
+    assert [detail.star_id for batch in batches for detail in batch] == ["1", "2"]
+    assert (claims.open_claims, tally["authors"], made.close_reason) == (2, 2, "max_authors")
+
+
+def failed(request: Request, error: Exception) -> FailedRequest | None:
+    failure: Any = SimpleNamespace(value=error)
+    return failed_request(failure, request)
+
+
+def test_a_failed_request_is_recorded_with_what_came_instead() -> None:
+    request = Request("https://api.example.com", meta={meta.ENDPOINT: "search", meta.ATTEMPTS: 2})
+    known: dict[str, Any] = {
+        "code": 301,
+        "reason": "failed",
+        "message": "said",
+        "request_id": "r",
+        "attempts": 8,
+        "terminal": False,
+    }
+    no_answer = failed(request, NoAnswerError(**known, body=b"raw"))
+    assert no_answer is not None
+    assert {name: getattr(no_answer, name) for name in known} == known
+    assert no_answer.body == b"raw"
+    defect = failed(request, KeyError("a defect"))
+    assert defect is not None
+    assert (defect.reason, defect.attempts, defect.terminal) == ("KeyError", 3, False)
+    assert failed(request, CrawlClosingError("closing")) is None

@@ -16,9 +16,7 @@ from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, ClassVar
 
-from scrapy import signals
 from scrapy.commands import ScrapyCommand
-from scrapy.crawler import Crawler
 from scrapy.settings import get_settings_priority
 
 from xingtu_crawler.commands.base import OwnOptions
@@ -36,12 +34,15 @@ from xingtu_crawler.dataset.plan_estimate import (
 )
 from xingtu_crawler.engine.log import logger_levels
 from xingtu_crawler.exceptions import PlanError, UserError
+from xingtu_crawler.extensions.context import CrawlContext
+from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import XingtuSpider
+from xingtu_crawler.spiders.first_pages import FirstPages
 from xingtu_crawler.storage.claims import Preview, details_of
 from xingtu_crawler.storage.store import Store
 
@@ -55,6 +56,12 @@ _NOTHING = Estimate(
     0,
     ("The API has no author for this query; a crawl would only fetch page 1 again.",),
 )
+
+
+class FirstPagesSpider(AuthorSquareSpider):
+    """The author search, which ends after page 1 of each query."""
+
+    search_class = FirstPages
 
 
 class Command(CrawlCommand):
@@ -109,11 +116,11 @@ class Command(CrawlCommand):
         crawler = self.checked_crawler(args, arguments)
         spider = crawler.spidercls(**arguments)
         assert isinstance(spider, XingtuSpider)
-        made, empty = 0, frozenset[str]()
+        made, empty = 0, set[str]()
         # Beside the crawler process, whose own event loop must stay what it is.
         with self._server(), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:
             if isinstance(spider, AuthorSquareSpider) and not no_calls and runner.run(self._lacks_page(spider)):
-                made, empty = self._read_pages(crawler, arguments)
+                made, empty = self._read_pages(arguments)
             return runner.run(self._estimate(spider, made=made, empty=empty))
 
     def _server(self) -> EmbeddedMongo | nullcontext[None]:
@@ -134,17 +141,14 @@ class Command(CrawlCommand):
             ]
         return any(sweep is None or sweep.next_page == 1 for sweep in found)
 
-    def _read_pages(self, crawler: Crawler, arguments: dict[str, str]) -> tuple[int, frozenset[str]]:
+    def _read_pages(self, arguments: dict[str, str]) -> tuple[int, set[str]]:
         """Fetch first pages as a crawl does; return the number of calls, and the queries that have no author.
 
         Raises `UserError` if a page could not be fetched.
         """
         assert self.crawler_process is not None
 
-        def set_planning(spider: AuthorSquareSpider) -> None:
-            spider.planning = True
-
-        crawler.signals.connect(set_planning, signal=signals.spider_opened)
+        crawler = self._create_crawler(FirstPagesSpider)
         refusals = {"xingtu_crawler.extensions.refusal": logging.CRITICAL}  # printed by this command
         with self.less_log(), logger_levels(refusals):
             self.crawler_process.crawl(crawler, **arguments)
@@ -161,18 +165,17 @@ class Command(CrawlCommand):
             raise (PlanError if outcome.calls else UserError)(said)
         if failures := [each for each in outcome.failures if not each.startswith(_NO_CONTENT)]:
             raise PlanError(f"Page 1 of the search could not be fetched ({failures[0]}). {_REMEDY}")
-        planned = crawler.spider
-        assert isinstance(planned, AuthorSquareSpider)
-        return outcome.calls, planned.empty_queries
+        context = Crawl.of(crawler).context
+        assert context is not None
+        return outcome.calls, context.empty_queries
 
-    async def _estimate(self, spider: XingtuSpider, *, made: int, empty: frozenset[str]) -> dict[str, Any]:
+    async def _estimate(self, spider: XingtuSpider, *, made: int, empty: set[str]) -> dict[str, Any]:
         now, options = datetime.now(UTC), self.options
         async with self.store(history=False) as store:
-            spider.claims = Preview(store.database, store.outages)
-            spider.worklist = store.worklist
-            spider.run_started_at = now
+            tally: Counter[str] = Counter()
+            spider.begin(_preview(store, tally, now))
             return plan(
-                await _estimate_calls(spider, store, empty=empty),
+                await _estimate_calls(spider, tally, empty=empty),
                 await experience(store.database),
                 spider=spider.name,
                 arguments=spider.typed_arguments,
@@ -184,14 +187,26 @@ class Command(CrawlCommand):
             )
 
 
-async def _estimate_calls(spider: XingtuSpider, store: Store, *, empty: frozenset[str]) -> Estimate:
+def _preview(store: Store, tally: Counter[str], now: datetime) -> CrawlContext:
+    """Return the context of a crawl that would start now, and claims nothing."""
+    return CrawlContext(
+        run_id="",
+        started_at=now,
+        base_url="",
+        concurrency=1,
+        claims=Preview(store.database, store.outages),
+        sweeps=store.sweeps,
+        worklist=store.worklist,
+        tally=lambda what, count: tally.update({what: count}),
+    )
+
+
+async def _estimate_calls(spider: XingtuSpider, tally: Counter[str], *, empty: set[str]) -> Estimate:
     """Estimate with the spider's own code: it would fetch what it would claim."""
     if isinstance(spider, AuthorsSpider):
         calls = 0
-        tally: Counter[str] = Counter()
-        spider.tally = lambda what, count: tally.update({what: count})
-        async for questions in spider.detail_batches():
-            calls += len(questions)
+        async for details in spider.detail_batches():
+            calls += len(details)
         return Estimate(
             "exact", Span(tally["authors"], tally["authors"]), Span(0, 0), Span(calls, calls), tally["fresh"]
         )
@@ -201,7 +216,7 @@ async def _estimate_calls(spider: XingtuSpider, store: Store, *, empty: frozense
         details = spider.details
         newer_than = spider.newer_than if since is None else max(since, spider.newer_than)
         return len(
-            await spider.claims.claim(
+            await spider.context.claims.claim(
                 details_of(star_ids, details.platforms, details.endpoints),
                 newer_than=newer_than,
                 terminal=details.terminal,
@@ -215,8 +230,9 @@ async def _estimate_calls(spider: XingtuSpider, store: Store, *, empty: frozense
         restart=spider.arguments.restart,
         newer_than=spider.newer_than,
     )
+    sweeps = spider.context.sweeps
     estimates = [
-        _NOTHING if query.key in empty else await of_square(store.sweeps, query.key, limits, count_missing)
+        _NOTHING if query.key in empty else await of_square(sweeps, query.key, limits, count_missing)
         for query in spider.arguments.queries
     ]
     return together(estimates, limits)

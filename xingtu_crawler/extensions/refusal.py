@@ -1,4 +1,4 @@
-"""How a crawl that cannot do its job says so: one line in the log, the same line for the command's last word."""
+"""Why a crawl cannot do its job: one line in the log, and the same line for the command that started it."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.storage.daily_calls import DailyCalls
 
 
@@ -29,7 +30,7 @@ class BudgetMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Take the budget from the crawl's API session."""
-        return cls(ApiSession.of(crawler), crawler.stats)
+        return cls(Crawl.of(crawler).session, crawler.stats)
 
     async def process_request(self, request: Request) -> None:
         """Claim one call of the run and one of the day, or raise `CrawlClosingError`."""
@@ -37,7 +38,7 @@ class BudgetMiddleware:
             return
         budget = self._session.budget
         if not budget.take():
-            self._session.close("max_calls")
+            self._session.closing.close("max_calls")
             raise CrawlClosingError("max_calls is reached")
         if (daily := self._session.daily_calls) is not None:
             try:
@@ -56,8 +57,8 @@ class BudgetMiddleware:
         except StorageError:  # the crawl has been ended for it
             raise CrawlClosingError("MongoDB is gone") from None
         if not covered:
-            self._session.close("daily_calls")
+            self._session.closing.close("daily_calls")
             raise CrawlClosingError("the daily cap is reached")
-        if self._session.is_over:  # it has waited for MongoDB
+        if self._session.closing.is_over:  # it has waited for MongoDB
             daily.put_back(now)
             raise CrawlClosingError("the crawl is closing")

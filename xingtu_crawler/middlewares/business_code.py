@@ -33,6 +33,7 @@ from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import ApiUnreachableError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.options import Options
 
 logger = logging.getLogger(__name__)
@@ -70,7 +71,7 @@ class BusinessCodeMiddleware:
         """Read the bounds of retrying from the settings."""
         options = Options.read(crawler.settings)
         return cls(
-            ApiSession.of(crawler),
+            Crawl.of(crawler).session,
             crawler.stats,
             max_attempts=options.max_attempts,
             backoff=Backoff(options.backoff_base, options.backoff_max),
@@ -111,7 +112,7 @@ class BusinessCodeMiddleware:
             self._outage.over()
             return self._retry_or_give_up(request, decision)
         if (seconds := self._outage.refused(asyncio.get_running_loop().time())) is not None:
-            self._session.give_up(
+            self._session.closing.give_up(
                 ApiUnreachableError(
                     f"The API has refused every connection for {seconds:.0f} s: the API or the network is down. "
                     "Run the same command again later; nothing is lost."
@@ -122,7 +123,7 @@ class BusinessCodeMiddleware:
     def _suspect_the_host(self, what: str) -> None:
         self._not_the_api += 1
         if self._not_the_api >= _NOT_THE_API_LIMIT:
-            self._session.give_up(
+            self._session.closing.give_up(
                 ApiUnreachableError(
                     f"The host {what}: JUSTONEAPI_BASE_URL is not the address of the API, or a proxy or login page "
                     "is in the way."
@@ -172,7 +173,7 @@ class BusinessCodeMiddleware:
         if decision.step is Step.GIVE_UP:
             raise _no_answer(request, decision, terminal=True)
         attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
-        if attempts >= self._max_attempts and not self._session.is_over:
+        if attempts >= self._max_attempts and not self._session.closing.is_over:
             raise _no_answer(request, decision, terminal=False)
         return self._retry(request, attempts, pause=self._backoff.delay(attempts))
 
@@ -184,7 +185,7 @@ class BusinessCodeMiddleware:
         return again
 
     def _retry(self, request: Request, attempts: int, *, pause: float) -> Request:
-        if self._session.is_over:  # not a failure: the next run sends it
+        if self._session.closing.is_over:  # not a failure: the next run sends it
             raise CrawlClosingError("the crawl is closing")
         self._stats.inc_value("xingtu/retries")
         return _resend(request, attempts, pause=pause)

@@ -29,7 +29,7 @@ from yarl import URL
 
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
-from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.options import Options
 
 _NOTHING_SECRET = Redactor([])
@@ -98,7 +98,7 @@ class TokenDownloadHandler:
         if alias is None:
             return URL(request.url, encoded=True), _NOTHING_SECRET
         if alias not in self._tokens:
-            token = ApiSession.of(self._crawler).pool.secret(alias)
+            token = Crawl.of(self._crawler).session.pool.secret(alias)
             self._tokens[alias] = quote(token, safe=""), Redactor([token])
         quoted, redactor = self._tokens[alias]
         separator = "&" if "?" in request.url else "?"

@@ -18,6 +18,7 @@ from xingtu_crawler.api.tokens import Exhausted, Lease, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.extensions.crawl import Crawl
 
 _LONGEST_SLEEP_S = 0.5
 """How soon, at the latest, waiting requests notice that the crawl is closing."""
@@ -36,7 +37,7 @@ class TokenMiddleware:
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Take the token pool from the crawl's API session."""
-        return cls(ApiSession.of(crawler))
+        return cls(Crawl.of(crawler).session)
 
     async def process_request(self, request: Request) -> None:
         """Hold the request until a token is free, and write the token's alias into its meta.
@@ -81,7 +82,7 @@ class TokenMiddleware:
     def _try(self, request: Request, turn: asyncio.Future[None], now: float, *, waiting: int) -> Wait | None:
         if turn.done():  # the crawl was cancelled under it
             return None
-        if self._session.is_over:
+        if self._session.closing.is_over:
             turn.set_exception(CrawlClosingError("the crawl is closing"))
             return None
         if hold := self._session.hold(waiting):  # what comes back now could not be stored
@@ -106,6 +107,6 @@ class TokenMiddleware:
                     )
                 )
             case Exhausted(close_reason=str(reason)):
-                self._session.close(reason)
+                self._session.closing.close(reason)
                 turn.set_exception(CrawlClosingError(f"no token is left: {reason}"))
         return None

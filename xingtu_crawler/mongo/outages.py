@@ -82,13 +82,19 @@ class Outages:
     Args:
         seconds: the longest outage to wait for.
         hurried: returns whether the crawl is ending; an outage of 15 s is then the longest.
+        when_over: called when the outage is over for good, and when the user lacks rights: the crawl cannot go on.
     """
 
-    def __init__(self, seconds: float, *, hurried: Callable[[], bool] = lambda: False) -> None:
+    def __init__(
+        self,
+        seconds: float,
+        *,
+        hurried: Callable[[], bool] = lambda: False,
+        when_over: Callable[[StorageError], None] = lambda _error: None,
+    ) -> None:
         self._seconds = seconds
         self._hurried = hurried
-        self.when_over: Callable[[StorageError], None] = lambda _error: None
-        """Called when the outage is over for good, and when the user lacks rights: the crawl cannot go on."""
+        self._when_over = when_over
         self._waiting: set[object] = set()
         """One token for each operation that has failed and not succeeded yet."""
         self._away_since = 0.0
@@ -159,7 +165,7 @@ class Outages:
             "The user of MONGO_URI lacks rights on the database: grant it the role readWrite there, then run the same "
             "command again."
         )
-        self.when_over(refused)
+        self._when_over(refused)
         raise refused from None
 
     def _outage_began(self, token: object, error: ConnectionFailure | OperationFailure) -> None:
@@ -176,7 +182,7 @@ class Outages:
             self._over = StorageError(
                 f"MongoDB has been away for {now - self._away_since:.0f} s: start it, then run the same command again."
             )
-            self.when_over(self._over)
+            self._when_over(self._over)
             raise self._over from None
 
     def _outage_over(self, token: object) -> None:

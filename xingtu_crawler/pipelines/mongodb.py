@@ -6,7 +6,8 @@ from typing import Self
 
 from scrapy.crawler import Crawler
 
-from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.extensions.crawl import Crawl
+from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 
@@ -14,17 +15,13 @@ from xingtu_crawler.items.validation import ValidDetail, ValidPage
 class MongoPipeline:
     """Stores what comes; what MongoDB cannot hold goes to quarantine, what it cannot take any more to the spill."""
 
-    def __init__(self, run: RunRecord) -> None:
-        self._run = run
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Take the recorder from the crawl's run record."""
-        return cls(RunRecord.of(crawler))
-
-    async def open_spider(self) -> None:
-        """Open the store before anything is asked; raise `CloseSpider` where it cannot be had."""
-        await self._run.open_store()
+        return cls(Crawl.of(crawler).intake)
 
     async def process_item(self, item: object) -> object:
         """Store an item and return it; what is not of this project passes.
@@ -33,9 +30,9 @@ class MongoPipeline:
         """
         match item:
             case ValidDetail(answer):
-                await self._run.keep(answer, self._run.recorder.detail(item))
+                await self._intake.keep(answer, self._intake.recorder.detail(item))
             case ValidPage(answer):
-                await self._run.keep(answer, self._run.recorder.page(item))
+                await self._intake.keep(answer, self._intake.recorder.page(item))
             case FailedRequest():
-                await self._run.keep(item, self._run.recorder.failure(item))
+                await self._intake.keep(item, self._intake.recorder.failure(item))
         return item

@@ -13,7 +13,8 @@ from scrapy.statscollectors import StatsCollector
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.exceptions import IdentityError
-from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.extensions.crawl import Crawl
+from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
 from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page
@@ -27,15 +28,15 @@ _TOLD = 20
 class ValidationPipeline:
     """Turns answers into typed payloads and counts what did not fit or was not known."""
 
-    def __init__(self, run: RunRecord, stats: StatsCollector) -> None:
-        self._run = run
+    def __init__(self, intake: Intake, stats: StatsCollector) -> None:
+        self._intake = intake
         self._stats = stats
         self._quarantined: Counter[tuple[str, str]] = Counter()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
         """Take the recorder from the crawl's run record."""
-        return cls(RunRecord.of(crawler), crawler.stats)
+        return cls(Crawl.of(crawler).intake, crawler.stats)
 
     async def process_item(self, item: object) -> object:
         """Return the typed form of an answer, and anything else as it is.
@@ -57,7 +58,7 @@ class ValidationPipeline:
             if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
                 logger.exception("Could not store %s: kept as it came", item)
             reason = reason_of(error)
-            await self._run.keep(item, self._run.recorder.set_aside(item, reason))
+            await self._intake.keep(item, self._intake.recorder.set_aside(item, reason))
             raise DropItem(reason, log_level=self._level(item, without_ids(reason))) from None
         return item
 

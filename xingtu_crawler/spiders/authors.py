@@ -1,4 +1,4 @@
-"""Asks the details of authors whose ids are known: to the user, or to MongoDB."""
+"""Fetches the details of authors whose ids the user or MongoDB knows."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Any
 
 from xingtu_crawler.arguments.authors import parse_authors
 from xingtu_crawler.arguments.star_ids import read_star_ids
+from xingtu_crawler.spiders.author_limit import AuthorLimit
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, needs_storage
 from xingtu_crawler.storage.claims import DetailKey
 
@@ -24,79 +25,70 @@ class AuthorsSpider(XingtuSpider):
         """Read which authors and which details."""
         self.arguments = parse_authors(arguments)
         self.details = self.arguments.details
-        self._asked: set[str] = set()
-        """The authors within `max_authors`; empty where there is no such limit."""
+        self._limit = AuthorLimit(self.details.max_authors)
 
     @needs_storage
     async def start(self) -> AsyncIterator[Any]:
-        """Ask batch by batch, as the crawl goes on: a file or a database of any size is streamed."""
+        """Request batch by batch, so that a file or a database of any size is streamed."""
         async for request in self.paced(self.detail_batches()):
             yield request
 
     @property
+    def close_reason(self) -> str | None:
+        """Why the crawl is over when nothing is left to be done; None for `finished`."""
+        return "max_authors" if self._limit.is_reached else None
+
+    @property
     def newer_than(self) -> datetime:
-        """What is missing is missing whatever its age; see the base class for the rest."""
+        """With `missing=1` details of any age are up to date; see the base class for the rest."""
         return LONG_AGO if self.arguments.missing else super().newer_than
 
     async def detail_batches(self) -> AsyncIterator[list[DetailKey]]:
-        """Yield, batch by batch, the questions to be asked; now and then an empty batch while it looks for them."""
-        asked = self.arguments
-        platforms, endpoints = self.details.platforms, self.details.endpoints
-        if asked.failed or asked.stale is not None:
-            newer_than = None if asked.stale is None else self.run_started_at - asked.stale
-            if newer_than is None:
-                listed = self.worklist.failed(platforms, endpoints, terminal=self.details.terminal)
-            else:
-                listed = self.worklist.stale(platforms, endpoints, older_than=newer_than)
-            async for questions in listed:
-                # Few at a time: what another crawl has refreshed meanwhile is not stale any more.
-                for at in range(0, len(questions), BATCH):
-                    yield await self._claim_details(questions[at : at + BATCH], newer_than=newer_than)
-        elif asked.missing:
-            async for star_ids in self.worklist.missing(platforms, endpoints):
-                async for claimed in self._claims_about(iter(star_ids)):
-                    yield claimed
-                if self.close_reason:
-                    return
-                if not star_ids:
-                    yield []
+        """Yield the details to request, batch by batch; a batch may be empty, so that the caller can stop."""
+        arguments = self.arguments
+        if arguments.failed or arguments.stale is not None:
+            batches = self._listed()
+        elif arguments.missing:
+            batches = self._missing()
         else:
-            named = read_star_ids(asked.star_ids_file) if asked.star_ids_file else asked.star_ids or ()
-            async for claimed in self._claims_about(iter(named)):
-                yield claimed
+            named = read_star_ids(arguments.star_ids_file) if arguments.star_ids_file else arguments.star_ids or ()
+            batches = self._of_authors(iter(named))
+        async for batch in batches:
+            yield batch
 
-    async def _claims_about(self, star_ids: Iterator[str]) -> AsyncIterator[list[DetailKey]]:
-        """Claim the details of these authors, a batch at a time, until there are as many as were wanted."""
-        while not self.close_reason and (batch := list(islice(star_ids, BATCH))):
+    async def _listed(self) -> AsyncIterator[list[DetailKey]]:
+        """Claim the details in `failures`, or those that are older than `stale`."""
+        platforms, endpoints = self.details.platforms, self.details.endpoints
+        worklist, stale = self.context.worklist, self.arguments.stale
+        newer_than = None if stale is None else self.context.started_at - stale
+        if newer_than is None:
+            listed = worklist.failed(platforms, endpoints, terminal=self.details.terminal)
+        else:
+            listed = worklist.stale(platforms, endpoints, older_than=newer_than)
+        async for details in listed:
+            # A few at a time: another crawl may refresh the rest meanwhile.
+            for at in range(0, len(details), BATCH):
+                yield self._within_limit(await self.claim_details(details[at : at + BATCH], newer_than=newer_than))
+
+    async def _missing(self) -> AsyncIterator[list[DetailKey]]:
+        """Claim the missing details of the authors in MongoDB."""
+        async for star_ids in self.context.worklist.missing(self.details.platforms, self.details.endpoints):
+            async for batch in self._of_authors(iter(star_ids)):
+                yield batch
+            if self._limit.is_reached:
+                return
+            if not star_ids:
+                yield []
+
+    async def _of_authors(self, star_ids: Iterator[str]) -> AsyncIterator[list[DetailKey]]:
+        """Claim the details of these authors, a batch at a time, up to `max_authors`."""
+        while not self._limit.is_reached and (batch := list(islice(star_ids, BATCH))):
             yield self._within_limit(await self.claim(batch))
 
-    async def _claim_details(self, questions: list[DetailKey], *, newer_than: datetime | None) -> list[DetailKey]:
-        return self._within_limit(
-            await self.claims.claim(
-                questions,
-                newer_than=newer_than,
-                terminal=self.details.terminal,
-                failed_before=self.run_started_at,
-            )
-        )
-
     def _within_limit(self, claimed: list[DetailKey]) -> list[DetailKey]:
-        """Return the questions about the first `max_authors` of those who lack anything; the others are given back.
-
-        Who lacks nothing does not count: else the same ones would use up the limit every time.
-        """
-        limit = self.details.max_authors
-        if limit is None:
-            self.tally("authors", len({question.star_id for question in claimed}))
-            return claimed
-        before, within = len(self._asked), []
-        for question in claimed:
-            if question.star_id in self._asked or len(self._asked) < limit:
-                self._asked.add(question.star_id)
-                within.append(question)
-            else:
-                self.claims.release(question.endpoint, question.star_id, question.platform)
-        self.tally("authors", len(self._asked) - before)
-        if len(self._asked) >= limit:
-            self.close_reason = "max_authors"
+        """Return the details within `max_authors` and release the others."""
+        within, beyond, new_authors = self._limit.split(claimed)
+        for detail in beyond:
+            self.context.claims.release(detail.endpoint, detail.star_id, detail.platform)
+        self.context.tally("authors", new_authors)
         return within

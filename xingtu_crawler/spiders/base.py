@@ -1,7 +1,7 @@
-"""What both spiders share: their arguments, and how details are asked and taken.
+"""What both spiders share: their arguments, and how details are requested and received.
 
-A spider knows endpoints and arguments; tokens, codes, retries and MongoDB are not its business. What is
-already known it asks of the claims.
+A spider knows endpoints and arguments. Tokens, codes and retries are the middlewares' business; what is already in
+MongoDB, the claims know.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from functools import cached_property, wraps
+from functools import wraps
 from typing import Any, ParamSpec, Self
 
 from scrapy import Request, Spider, signals
@@ -26,24 +26,25 @@ from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.extensions.context import CrawlContext
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
-from xingtu_crawler.options import Options
-from xingtu_crawler.storage.claims import Claims, DetailKey, details_of
-from xingtu_crawler.storage.sweeps import Sweeps
-from xingtu_crawler.storage.worklist import Worklist
+from xingtu_crawler.spiders.backlog import Backlog
+from xingtu_crawler.storage.claims import DetailKey, details_of
 
 BATCH = 100
-"""How many authors' details are claimed at once."""
+"""Number of authors whose details are claimed at once."""
 
 AHEAD = 3
-"""More details are looked for when fewer are open than this many times those that can be in flight: there is work
-while MongoDB or the search is asked, and what waits is bounded."""
+"""Look for more details while fewer are open than this many times the concurrency.
+
+So there is work while MongoDB is read or a page is fetched, and what waits is bounded.
+"""
 
 P = ParamSpec("P")
 
 
 def needs_storage(method: Callable[P, AsyncIterator[Any]]) -> Callable[P, AsyncIterator[Any]]:
-    """Decorate what asks MongoDB: where that is gone for good the crawl ends, and the run record says so."""
+    """Decorate what reads MongoDB: close the crawl where MongoDB is gone for good; the crawl logs the reason."""
 
     @wraps(method)
     async def guarded(*args: P.args, **kwargs: P.kwargs) -> AsyncIterator[Any]:
@@ -57,35 +58,19 @@ def needs_storage(method: Callable[P, AsyncIterator[Any]]) -> Callable[P, AsyncI
 
 
 class XingtuSpider(Spider):
-    """A spider of this project.
-
-    `base_url`, `claims`, `sweeps`, `worklist`, `run_id`, `run_started_at`, `tally` and `is_closing` are set while the
-    crawl is being opened, before `start` is iterated.
-    """
+    """A spider of this project."""
 
     typed_arguments: Mapping[str, str]
-    """The arguments as they were typed."""
+    """The arguments as the user typed them."""
     details: DetailArguments
-    base_url: str
-    claims: Claims
-    sweeps: Sweeps
-    worklist: Worklist
-    run_id: str
-    run_started_at: datetime
-    tally: Callable[[str, int], None]
-    """Told what was found, and how many: `authors`, `fresh` details."""
-    is_closing: Callable[[], bool]
-    """Whether the crawl is ending: what is not asked yet is left for the next one."""
-
-    close_reason: str | None = None
-    """Why the crawl is over when nothing is left to be done; None for `finished`."""
+    context: CrawlContext
+    """The crawl; see `begin`."""
 
     def __init__(self, **arguments: object) -> None:
         super().__init__()  # without the arguments: Scrapy would make attributes of them
         self.typed_arguments = as_text(arguments)
-        self._room = asyncio.Event()
         self.reading = asyncio.Lock()
-        """Held while `start` asks MongoDB, which is not to be closed under it."""
+        """Held while `start()` reads MongoDB, so that `finish()` waits for it."""
         self.parse_arguments(self.typed_arguments)
 
     @classmethod
@@ -99,89 +84,100 @@ class XingtuSpider(Spider):
         """Build the spider and connect it to the moment when nothing is left to be done."""
         spider = super().from_crawler(crawler, *args, **kwargs)
         crawler.signals.connect(spider.spider_idle, signal=signals.spider_idle)
-        spider.tally = lambda what, count: crawler.stats.inc_value(f"xingtu/{what}", count)
         return spider
 
+    def parse_arguments(self, arguments: Mapping[str, str]) -> None:
+        """Read the arguments of the user; raise `ArgumentError`."""
+        raise NotImplementedError
+
+    def begin(self, context: CrawlContext) -> None:
+        """Take over the context of the crawl; called once, before `start` is iterated."""
+        self.context = context
+        self.backlog = Backlog(AHEAD * context.concurrency)
+        context.last_steps.append(self.finish)
+
     def spider_idle(self) -> None:
-        """Close for the reason that the spider has found, if any."""
+        """Close for the spider's own reason, if it has one."""
         if self.close_reason:
             raise CloseSpider(self.close_reason)
 
-    def parse_arguments(self, arguments: Mapping[str, str]) -> None:
-        """Read what was typed with `-a`; raise `ArgumentError`."""
-        raise NotImplementedError
+    async def finish(self) -> None:
+        """Record what remains when every item is stored; the crawl closes MongoDB after that."""
+        async with self.reading:
+            pass
+
+    @property
+    def close_reason(self) -> str | None:
+        """Why the crawl is over when nothing is left to be done; None for `finished`."""
+        return None
 
     @property
     def max_calls(self) -> int | None:
-        """The most calls that the crawl may make."""
+        """Maximum number of calls; None for no limit."""
         return self.details.max_calls
 
     @property
     def newer_than(self) -> datetime:
-        """Details fetched since then are fresh enough; what this run has fetched always is."""
-        return self.run_started_at - self.details.max_age
+        """Details fetched since then are up to date; those that this run has fetched always are."""
+        return self.context.started_at - self.details.max_age
 
-    open_details = 0
-    """Details that are asked, or about to be, and not answered yet."""
-
-    async def finish(self) -> None:
-        """Record what is left to be recorded when every item is stored; MongoDB is closed after that."""
-        async with self.reading:
-            pass
+    # --- Which details are requested -----------------------------------------------------------------------
 
     async def claim(self, star_ids: Sequence[str]) -> list[DetailKey]:
         """Claim those details of these authors that are missing or stale."""
-        asked = details_of(star_ids, self.details.platforms, self.details.endpoints)
-        questions = await self.claims.claim(
-            asked, newer_than=self.newer_than, terminal=self.details.terminal, failed_before=self.run_started_at
+        wanted = details_of(star_ids, self.details.platforms, self.details.endpoints)
+        claimed = await self.claim_details(wanted, newer_than=self.newer_than)
+        self.context.tally("fresh", len(wanted) - len(claimed))
+        return claimed
+
+    async def claim_details(self, wanted: Sequence[DetailKey], *, newer_than: datetime | None) -> list[DetailKey]:
+        """Claim those of these details that are to be requested; what has failed in this run is not."""
+        return await self.context.claims.claim(
+            wanted,
+            newer_than=newer_than,
+            terminal=self.details.terminal,
+            failed_before=self.context.started_at,
         )
-        self.tally("fresh", len(asked) - len(questions))
-        return questions
 
     async def paced(self, claims: AsyncIterable[list[DetailKey]]) -> AsyncIterator[Request]:
-        """Yield the requests for a stream of claims: a batch is claimed when there is room for it."""
+        """Yield the requests for a stream of claims; the next batch is claimed when there is room for it."""
         batches = aiter(claims)
-        while not self.is_closing():
+        while not self.context.is_closing():
             async with self.reading:
-                questions = await anext(batches, None)
-            if questions is None:
+                batch = await anext(batches, None)
+            if batch is None:
                 return
-            for question in questions:
-                yield self.detail_request(question)
-            while not self.has_room:
-                self._room.clear()
-                await self._room.wait()
+            for detail in batch:
+                yield self.detail_request(detail)
+            await self.backlog.wait_for_room()
 
-    @cached_property
-    def _most_open(self) -> int:
-        return AHEAD * Options.read(self.settings).concurrent_requests
+    def follow_up(self) -> Iterator[Request]:
+        """Return the requests for which there is room when a detail has been answered."""
+        return iter(())
 
-    @property
-    def has_room(self) -> bool:
-        """Whether so few details are open that more should be found."""
-        return self.open_details < self._most_open
+    # --- Details are requested and received ----------------------------------------------------------------
 
-    def detail_request(self, question: DetailKey) -> Request:
+    def detail_request(self, detail: DetailKey) -> Request:
         """Return the request for one author's details."""
-        self.open_details += 1
-        platform = Platform(question.platform)
+        self.backlog.add(1)
+        platform = Platform(detail.platform)
         return Request(
-            detail_url(self.base_url, DETAILS[question.endpoint], question.star_id, platform),
+            detail_url(self.context.base_url, DETAILS[detail.endpoint], detail.star_id, platform),
             callback=self.parse_detail,
             errback=self.detail_failed,
             meta={
-                meta.ENDPOINT: question.endpoint,
-                meta.STAR_ID: question.star_id,
-                meta.PLATFORM: question.platform,
+                meta.ENDPOINT: detail.endpoint,
+                meta.STAR_ID: detail.star_id,
+                meta.PLATFORM: detail.platform,
                 meta.VERBATIM_URL: True,
             },
-            cb_kwargs={"had_failed": question.had_failed},
+            cb_kwargs={"had_failed": detail.had_failed},
         )
 
     def parse_detail(self, response: Response, had_failed: bool) -> Iterator[Any]:
-        """Take the details of one author."""
+        """Yield the next requests and one author's details."""
         assert isinstance(response, ApiResponse)
-        yield from self._settled()  # first: what comes behind an answer waits until that is stored
+        yield from self._answered()  # first: Scrapy goes on behind an item only when that is stored
         yield DetailAnswer(
             endpoint=response.meta[meta.ENDPOINT],
             star_id=response.meta[meta.STAR_ID],
@@ -193,32 +189,22 @@ class XingtuSpider(Spider):
         )
 
     def detail_failed(self, failure: Failure) -> Iterator[Any]:
-        """Record details that could not be had."""
-        yield from self._settled()
+        """Yield the next requests and the record of a failed request."""
+        yield from self._answered()
         request: Request = failure.request  # type: ignore[attr-defined]
-        question = failed_request(failure, request)
-        if question is not None:
-            question.star_id = request.meta[meta.STAR_ID]
-            question.platform = request.meta[meta.PLATFORM]
-            yield question
+        failed = failed_request(failure, request)
+        if failed is not None:
+            failed.star_id = request.meta[meta.STAR_ID]
+            failed.platform = request.meta[meta.PLATFORM]
+            yield failed
 
-    def _settled(self) -> Iterator[Request]:
-        self.give_back(1)
+    def _answered(self) -> Iterator[Request]:
+        self.backlog.remove(1)
         return self.follow_up()
-
-    def give_back(self, details: int) -> None:
-        """Tell that so many details are not open any more, or were not to be asked after all."""
-        self.open_details -= details
-        if self.has_room:
-            self._room.set()
-
-    def follow_up(self) -> Iterator[Request]:
-        """Return what may be asked now that there is one open question less."""
-        return iter(())
 
 
 def failed_request(failure: Failure, request: Request) -> FailedRequest | None:
-    """Return the record of a failed request; None where it was only left for the next run."""
+    """Return the record of a failed request; None where it is only left to the next run."""
     error = failure.value
     if isinstance(error, CrawlClosingError):
         return None
@@ -246,6 +232,6 @@ def failed_request(failure: Failure, request: Request) -> FailedRequest | None:
 
 
 def utc_now() -> datetime:
-    """Return the time in UTC, to the millisecond: what MongoDB can hold."""
+    """Return the time in UTC, to the millisecond, which is MongoDB's precision."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)

@@ -101,9 +101,17 @@ def late_spell(
 class History:
     """Projects spells into `history`: those that it is told of now and then, those of a crashed run at the start."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], outages: Outages) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        outages: Outages,
+        *,
+        oldest_unstored: Callable[[], datetime | None] = lambda: None,
+    ) -> None:
         self._database = database
         self._outages = outages
+        self.oldest_unstored = oldest_unstored
+        """Returns when the oldest answer was fetched that is not stored yet; None where all are stored."""
         self._touched: dict[str, set[str]] = {}
         self._left: defaultdict[str, set[str]] = defaultdict(set)
         """What could not be projected."""
@@ -111,8 +119,6 @@ class History:
         self._closing = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._flushed_at = datetime.now(UTC)
-        self.oldest_unstored: Callable[[], datetime | None] = lambda: None
-        """When the oldest answer was fetched that is not stored yet: told by whoever holds answers."""
         self.complete_until: datetime | None = None
         """Every document that this run has fetched before is in `history`; None where nothing is known yet."""
 

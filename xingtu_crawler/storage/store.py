@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Self
 
 from pymongo import AsyncMongoClient
@@ -45,12 +46,22 @@ class Store:
     history: History | None
 
     @classmethod
-    async def open(cls, options: Options, *, hurried: Callable[[], bool] = lambda: False, history: bool = True) -> Self:
+    async def open(
+        cls,
+        options: Options,
+        *,
+        hurried: Callable[[], bool] = lambda: False,
+        when_over: Callable[[StorageError], None] = lambda _error: None,
+        oldest_unstored: Callable[[], datetime | None] = lambda: None,
+        history: bool = True,
+    ) -> Self:
         """Connect to the MongoDB of `options`, starting the embedded one if it is that, and create the indexes.
 
         Args:
             options: where the dataset is, and how long operations wait for a MongoDB that went away.
             hurried: returns whether a user waits for the end, so that operations wait for MongoDB only shortly.
+            when_over: called when MongoDB has been away for too long, or refuses the user.
+            oldest_unstored: returns when the oldest answer was fetched that is not stored yet; None where all are.
             history: False: keep no history, whatever the options say.
 
         Raises:
@@ -74,7 +85,7 @@ class Store:
             if embedded:
                 await asyncio.to_thread(embedded.release)
             raise
-        outages = Outages(options.storage_patience, hurried=hurried)
+        outages = Outages(options.storage_patience, hurried=hurried, when_over=when_over)
         writer = BulkWriter(client[database], outages)
         return cls(
             client=client,
@@ -86,7 +97,11 @@ class Store:
             sweeps=Sweeps(client[database], writer, outages),
             worklist=Worklist(client[database], outages),
             runs=Runs(client[database], writer, outages),
-            history=History(client[database], outages) if history and options.keeps_history else None,
+            history=(
+                History(client[database], outages, oldest_unstored=oldest_unstored)
+                if history and options.keeps_history
+                else None
+            ),
         )
 
     async def catch_up(self) -> None:

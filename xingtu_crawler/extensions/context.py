@@ -1,0 +1,59 @@
+"""What a spider knows of its crawl: one frozen object, handed over once, before `start` is iterated.
+
+`extensions.crawl` builds it for a crawl; `scrapy plan` builds one that claims nothing. Plain Python, no Scrapy.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from xingtu_crawler.storage.claims import Claims
+from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.worklist import Worklist
+
+
+def _nothing(*_: object) -> None:
+    """Do nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class CrawlContext:
+    """One crawl, as its spider sees it."""
+
+    run_id: str
+    started_at: datetime
+    """When the run started, UTC: details fetched since then are never requested again by this run."""
+    base_url: str
+    """Scheme and host of the API."""
+    concurrency: int
+    """Maximum number of requests in flight."""
+    claims: Claims
+    sweeps: Sweeps
+    worklist: Worklist
+    tally: Callable[[str, int], None] = _nothing
+    """Counts what the spider finds: `authors`, `fresh` details."""
+    is_closing: Callable[[], bool] = lambda: False
+    """Returns whether the crawl is closing: what is not requested yet is left to the next one."""
+    has_failures: Callable[[], bool] = lambda: False
+    """Returns whether requests have failed or callbacks have raised: details may be missing."""
+    last_steps: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+    """What the spider records when every item is stored; the crawl runs them before it closes MongoDB."""
+    empty_queries: set[str] = field(default_factory=set)
+    """The keys of the queries for which the API returned no page; `scrapy plan` reads them."""
+
+
+class ContextSpider(Protocol):
+    """The part of a spider that its crawl knows."""
+
+    name: str
+    typed_arguments: Mapping[str, str]
+
+    @property
+    def max_calls(self) -> int | None:
+        """Maximum number of calls; None for no limit."""
+
+    def begin(self, context: CrawlContext) -> None:
+        """Take over the context; called once, before `start` is iterated."""

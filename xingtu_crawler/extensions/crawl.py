@@ -1,0 +1,193 @@
+"""One crawl, put together in one place: the store, then the API, then the context that the spider gets.
+
+What lives as long as the crawl is here; closing goes the same way back.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable
+from typing import Self
+
+from scrapy import signals
+from scrapy.crawler import Crawler
+
+from xingtu_crawler.exceptions import StorageError, UserError
+from xingtu_crawler.extensions.api_session import ApiSession
+from xingtu_crawler.extensions.closing import Closing
+from xingtu_crawler.extensions.context import ContextSpider, CrawlContext
+from xingtu_crawler.extensions.intake import Intake
+from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
+from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.options import Options
+from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+from xingtu_crawler.storage.daily_calls import DailyCalls
+from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.replay import load_spilled
+from xingtu_crawler.storage.spill import spilled_elsewhere
+from xingtu_crawler.storage.store import Store
+
+logger = logging.getLogger(__name__)
+
+
+class Crawl:
+    """The extension that opens and closes a crawl.
+
+    `session` is for the downloader middlewares, `intake` for the item pipelines, `context` for the spider.
+    """
+
+    def __init__(self, crawler: Crawler) -> None:
+        self.options = Options.read(crawler.settings)
+        self.closing = Closing(crawler)
+        self.session = ApiSession(self.options, self.closing)
+        self.run = RunRecord(crawler.stats)
+        self.intake = Intake(crawler, self.options, self.closing, run_id=self.run.run_id)
+        self.context: CrawlContext | None = None
+        self._crawler = crawler
+        self._store: Store | None = None
+        self._is_store_ready = False
+        self._closed = asyncio.Event()
+        self._logged: set[str] = set()
+
+    @classmethod
+    def from_crawler(cls, crawler: Crawler) -> Self:
+        """Connect to the beginning and the end of the crawl."""
+        crawl = cls(crawler)
+        crawler.signals.connect(crawl.open, signal=signals.spider_opened)
+        crawler.signals.connect(crawl.close, signal=signals.spider_closed)
+        crawler.signals.connect(crawl.wait_until_closed, signal=signals.engine_stopped)
+        return crawl
+
+    @classmethod
+    def of(cls, crawler: Crawler) -> Crawl:
+        """Return the extension of a crawl."""
+        crawl = crawler.get_extension(cls)
+        if crawl is None:
+            raise UserError("The extension xingtu_crawler.extensions.crawl.Crawl is not enabled.")
+        return crawl
+
+    # --- Opening -------------------------------------------------------------------------------------------
+
+    async def open(self, spider: ContextSpider) -> None:
+        """Open the store, then the API, and give the spider its context.
+
+        Raises `CloseSpider` (`storage_unavailable`, `api_unavailable`) where one of them cannot be used.
+        """
+        try:
+            store = await self._open_store()
+            daily_calls = DailyCalls(store.database, store.outages, self.options.daily_calls or None)
+            await self._start_run(store, daily_calls, spider)
+        except StorageError as error:
+            raise refusal(self._crawler, error, "storage_unavailable") from None
+        try:
+            await self.session.open(max_calls=spider.max_calls, daily_calls=daily_calls, hold=self.intake.hold)
+        except UserError as error:
+            raise refusal(self._crawler, error, "api_unavailable") from None
+        self.context = self._context(store)
+        spider.begin(self.context)
+
+    async def _open_store(self) -> Store:
+        store = self._store = await Store.open(
+            self.options,
+            hurried=lambda: self.closing.is_hurried,
+            when_over=self._storage_lost,
+            oldest_unstored=self.intake.oldest_unstored,
+        )
+        await store.catch_up()
+        await store.runs.mark_crashed(now=self.run.started_at)
+        return store
+
+    async def _start_run(self, store: Store, daily_calls: DailyCalls, spider: ContextSpider) -> None:
+        tokens = self.session.pool.aliases()
+        await self.run.start(store, spider, environment=self.options.environment, tokens=tokens)
+        self.run.start_heartbeat(store, daily_calls)  # loading spill files may take minutes
+        recorder = Recorder(
+            store.writer,
+            store.claims,
+            store.sweeps,
+            store.history,
+            run_id=self.run.run_id,
+            count=self._count,
+        )
+        await load_spilled(self.intake.spill.directory, recorder)
+        for path in spilled_elsewhere(self.intake.spill.directory):
+            logger.warning("Answers for another MongoDB server are in %s: a crawl with its MONGO_URI loads them", path)
+        self.intake.open(recorder, store.outages)
+        self._is_store_ready = True
+
+    def _count(self, what: str, count: int) -> None:
+        self._crawler.stats.inc_value(f"xingtu/{what}", count)
+
+    def _storage_lost(self, error: StorageError) -> None:
+        if self._is_store_ready:  # before that, `open` says so
+            self.closing.give_up(error, "storage_unavailable")
+
+    def _context(self, store: Store) -> CrawlContext:
+        stats = self._crawler.stats
+        return CrawlContext(
+            run_id=self.run.run_id,
+            started_at=self.run.started_at,
+            base_url=self.session.base_url,
+            concurrency=self.options.concurrent_requests,
+            claims=store.claims,
+            sweeps=store.sweeps,
+            worklist=store.worklist,
+            tally=self._count,
+            is_closing=lambda: self.closing.is_closing,
+            has_failures=lambda: bool(
+                stats.get_value("xingtu/failures/open") or stats.get_value("spider_exceptions/count")
+            ),
+        )
+
+    # --- Closing -------------------------------------------------------------------------------------------
+
+    async def close(self, reason: str) -> None:
+        """Complete the record, close the store and log how the crawl ended; each step whether or not others fail."""
+        self.closing.begin_last_step()
+        self.run.stop_heartbeat()
+        outcome = self.run.outcome(reason)
+        self._crawler.stats.set_value(SECONDS_STAT, outcome.seconds)
+        try:
+            if store := self._store:
+                await self._complete(store, outcome)
+                await self._try(store.leave())
+            self.session.close()
+            self.intake.log_spilled()
+            for line in outcome.lines(refusal=self._crawler.stats.get_value(REFUSAL_STAT)):
+                logger.info("%s", line)
+        finally:
+            self._closed.set()
+
+    async def wait_until_closed(self) -> None:
+        """Hold the end of the process back until the crawl is closed.
+
+        Scrapy waits for what is in flight, but not for `spider_closed`: an interruption would cut it short.
+        """
+        if self._crawler.engine.spider is not None:
+            await self._closed.wait()
+
+    async def _complete(self, store: Store, outcome: Outcome) -> None:
+        for step in self.context.last_steps if self.context else ():
+            await self._try(step())
+        if self.session.daily_calls:
+            await self._try(self.session.daily_calls.settle())
+        # First: the next start catches up with what a kill, or an error, leaves out of a run that has not ended.
+        is_complete = await self._try(store.complete())
+        cost = {}
+        with contextlib.suppress(Exception):
+            cost = await self.session.cost(outcome)
+        await self._try(self.run.end(store, outcome, cost, is_complete=is_complete))
+
+    async def _try(self, step: Awaitable[object]) -> bool:
+        """Await a step of the closing; where it fails, log each reason once and return False."""
+        try:
+            await step
+        except Exception as error:
+            if (said := str(error)) not in self._logged:
+                self._logged.add(said)
+                is_known = isinstance(error, StorageError)
+                logger.error("The run record could not be completed: %s", said, exc_info=not is_known)
+            return False
+        return True
