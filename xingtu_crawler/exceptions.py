@@ -1,28 +1,33 @@
-"""Every exception that this project raises on purpose; each says who raises it and when.
+"""The exceptions of this project, for every layer; `engine/exceptions` has those that Scrapy handles by class.
 
-The message of a `UserError` is one line, written for the person at the keyboard: what is wrong and what
-to type. It never holds a token, a password or a full connection string.
+The message of a `UserError` is one line for the user: what is wrong, then what to run or to correct. It never holds a
+token, a password or a whole connection string.
 
-Plain Python, for every layer; what Scrapy has to know by its class is in `middlewares/exceptions`.
+    UserError
+        ArgumentError, TokenError, StorageError, ApiUnreachableError, SandboxError, PlanError
+    ValueError
+        IdentityError
+        MalformedBodyError
+            TooDeepError
 """
 
 from __future__ import annotations
 
 
 class UserError(Exception):
-    """Something that the user can put right; the base of everything that stops a crawl before its first call."""
+    """The user has to correct something: the base of everything that stops a crawl before its first call."""
 
 
 class ArgumentError(UserError):
-    """A spider or command argument is unknown, malformed or contradicts another. Raised by argument parsing."""
+    """An argument of a spider or command is unknown, malformed or contradicts another. Raised by `arguments/`."""
 
 
 class TokenError(UserError):
-    """No usable token was given. Raised when the settings are read into a token pool."""
+    """There is no usable token. Raised by `Options.read` and `Options.token_pool`."""
 
 
 class StorageError(UserError):
-    """MongoDB cannot be used: unreachable, wrong credentials, too old, no embedded server. Raised by `storage/`."""
+    """MongoDB cannot be used: unreachable, wrong credentials, too old, away. Raised by `mongo/` and `storage/`."""
 
 
 class ApiUnreachableError(UserError):
@@ -30,20 +35,20 @@ class ApiUnreachableError(UserError):
 
 
 class SandboxError(UserError):
-    """The sandbox cannot start. Raised by `scrapy sandbox` and by crawls that start one."""
+    """The sandbox cannot start. Raised by `sandbox/`, and by `Options.read` for XINGTU_SANDBOX."""
 
 
 class PlanError(UserError):
-    """The search page that a plan rests on was asked for and not had. Raised by `scrapy plan`."""
+    """Page 1 of the search, which a plan needs, could not be fetched. Raised by `scrapy plan`, after a call."""
 
 
 class IdentityError(ValueError):
-    """A payload is not the answer to the question: no id, or another author's. Raised by `items/`; quarantined."""
+    """A payload does not match its request: no id, or another author's. Raised by `items/`; quarantined."""
 
 
 class MalformedBodyError(ValueError):
-    """A body is not the API's envelope: not JSON, cut, or no `code`. Raised by `api.envelope`; retried."""
+    """A body is not the API's envelope: not JSON, truncated, or no `code`. Raised by `api.envelope`; retried."""
 
 
 class TooDeepError(MalformedBodyError):
-    """A body is JSON nested beyond what can be read. Raised by `api.envelope`; asking again would not help."""
+    """A body is JSON that is nested too deeply to read. Raised by `api.envelope`; not retried, as it would not help."""

@@ -1,4 +1,4 @@
-"""Every Scrapy setting of the project: its value, why, and who reads it. Nothing else reads the environment."""
+"""Every setting of the project, with its reason. No other module reads the environment."""
 
 from __future__ import annotations
 
@@ -22,8 +22,7 @@ COMMANDS_MODULE = "xingtu_crawler.commands"
 for _name, _default in defaults(API, RETRYING, STORAGE).items():
     globals()[_name] = os.environ.get(_name) or _default  # a variable that is empty counts as not set
 
-# The token is wrapped, so that neither `scrapy settings` nor a log of the settings shows it. An empty one stays, as the
-# user meant to set it.
+# Wrapped, so that neither `scrapy settings` nor a log of the settings shows it. An empty token is kept: it is an error.
 _token = os.environ.get("JUSTONEAPI_TOKEN")
 JUSTONEAPI_TOKEN = None if _token is None else SecretStr(_token)
 # Crawls and commands hide it in every log record (engine/log.py).
@@ -38,41 +37,41 @@ API_CRAWL: dict[str, Any] = {
     "DOWNLOAD_HANDLERS": {
         "http": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
         "https": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",
-        # Nothing else is ever downloaded.
+        # The crawls use no other scheme.
         "data": None,
         "file": None,
         "ftp": None,
         "s3": None,
     },
     "DOWNLOADER_MIDDLEWARES": {
-        # Behind Scrapy's HTTP cache (900): what is cached costs no call, and what failed is never cached.
+        # Behind Scrapy's HTTP cache (900): a cached response costs no call, and a failed one is never cached.
         "xingtu_crawler.middlewares.business_code.BusinessCodeMiddleware": 930,
         "xingtu_crawler.middlewares.token.TokenMiddleware": 940,
         "xingtu_crawler.middlewares.budget.BudgetMiddleware": 950,
-        # Decided by business code and with pauses instead: Scrapy's own retry pays again at once.
+        # BusinessCodeMiddleware retries by business code and with pauses; Scrapy's own retry would pay again at once.
         "scrapy.downloadermiddlewares.retry.RetryMiddleware": None,
-        # The download handler does what these do; each costs time at every call.
+        # The download handler does the same; each middleware costs time at every call.
         "scrapy.downloadermiddlewares.downloadtimeout.DownloadTimeoutMiddleware": None,
         "scrapy.downloadermiddlewares.defaultheaders.DefaultHeadersMiddleware": None,
         "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
-        # The stats of this project count calls and answers.
+        # This project has its own stats of calls and answers.
         "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
-        # Web pages only.
+        # For web pages only.
         "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
         "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,
         "scrapy.downloadermiddlewares.httpauth.HttpAuthMiddleware": None,
         "scrapy.downloadermiddlewares.redirect.MetaRefreshMiddleware": None,
         "scrapy.downloadermiddlewares.redirect.RedirectMiddleware": None,
         "scrapy.downloadermiddlewares.cookies.CookiesMiddleware": None,
-        # The download handler decompresses, so that it can clean the body of an echoed token.
+        # The download handler decompresses, so that it can remove a token that the body echoes.
         "scrapy.downloadermiddlewares.httpcompression.HttpCompressionMiddleware": None,
     },
     "SPIDER_MIDDLEWARES": {
-        # Marks the first requests, for nobody.
+        # Sets `is_start_request`; nothing here reads it.
         "scrapy.spidermiddlewares.start.StartSpiderMiddleware": None,
-        # Every answer has been judged by its body when it comes here.
+        # BusinessCodeMiddleware has judged every response by its body.
         "scrapy.spidermiddlewares.httperror.HttpErrorMiddleware": None,
-        # A `Referer` would tell one URL to the next; depth and URL length mean nothing here.
+        # A `Referer` would send one URL to the next; depth and URL length have no meaning here.
         "scrapy.spidermiddlewares.referer.RefererMiddleware": None,
         "scrapy.spidermiddlewares.urllength.UrlLengthMiddleware": None,
         "scrapy.spidermiddlewares.depth.DepthMiddleware": None,
@@ -83,30 +82,30 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
     },
     "EXTENSIONS": {
-        # First of all, so that the log is guarded before the token is used.
+        # First, so that log records are redacted before the token is used.
         "xingtu_crawler.engine.process_state.ProcessState": -10,
         "xingtu_crawler.extensions.crawl.Crawl": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
         "xingtu_crawler.engine.stats.TimesOnly": 0,
         "xingtu_crawler.engine.scraper.DirectScraping": 0,
         "scrapy.extensions.corestats.CoreStats": None,
-        # Pages and items per minute say nothing of calls and authors; extensions/progress.py does.
+        # Logs pages and items per minute; extensions/progress.py logs calls and authors.
         "scrapy.extensions.logstats.LogStats": None,
     },
     "STATS_CLASS": "xingtu_crawler.engine.stats.PlainStats",
     "ITEM_PROCESSOR": "xingtu_crawler.engine.chains.DirectPipelines",
     "DOWNLOADER": "xingtu_crawler.engine.downloader.SlotlessDownloader",
     "SCHEDULER": "xingtu_crawler.engine.scheduler.DelayScheduler",
-    # First asked, first sent: authors are completed in the order in which they were found.
+    # First in, first out: authors are completed in the order in which they are found.
     "SCHEDULER_MEMORY_QUEUE": "scrapy.squeues.FifoMemoryQueue",
     # There is one host; the default queue balances hosts.
     "SCHEDULER_PRIORITY_QUEUE": "scrapy.pqueues.ScrapyPriorityQueue",
-    # No filter: the ledger in MongoDB says what is asked twice, and a set of a million fingerprints costs memory.
+    # The claims in MongoDB prevent duplicates; a set of a million fingerprints would cost memory.
     "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
     "LOG_FORMATTER": "xingtu_crawler.engine.log.XingtuLogFormatter",
-    # Scrapy would read and parse the source of the callback at every answer: it forgets bound methods at once.
+    # Scrapy would parse the source of the callback at every response, as it does not cache bound methods.
     "WARN_ON_GENERATOR_RETURN_VALUE": False,
-    # Scrapy starts this many tasks for the output of each callback; here that is one item and some requests.
+    # Scrapy starts this many tasks for the output of each callback; here that is one item.
     "CONCURRENT_ITEMS": 1,
     "DEFAULT_REQUEST_HEADERS": {"Accept": "application/json", "Accept-Encoding": "gzip"},
     "USER_AGENT": "xingtu-crawler",
@@ -114,15 +113,15 @@ API_CRAWL: dict[str, Any] = {
     "REDIRECT_ENABLED": False,
     "RETRY_ENABLED": False,
     "COOKIES_ENABLED": False,
-    "STATS_DUMP": False,  # the last lines and `runs` say it better
+    "STATS_DUMP": False,  # the last lines of the log and `runs` have the figures
 }
 
 # --- Downloading -------------------------------------------------------------------------------------------
 
 CONCURRENT_REQUESTS = 64
-# The API's own advice: at least 60 s. A call that is given up on may have been billed.
+# The provider advises at least 60 s: a call that times out may have been billed.
 DOWNLOAD_TIMEOUT = 60
-# Whatever comes must fit into a quarantine document (16 MB); the largest known answer has 70 kB.
+# Any body must fit into a quarantine document (16 MB); the largest known answer has 70 kB.
 DOWNLOAD_MAXSIZE = 15_000_000
 
 # --- Security: what Scrapy leaves open ---------------------------------------------------------------------
@@ -130,7 +129,7 @@ DOWNLOAD_MAXSIZE = 15_000_000
 DOWNLOAD_VERIFY_CERTIFICATES = True
 TELNETCONSOLE_ENABLED = False
 REMOTE_CONTROL_ENABLED = False
-# The environment's proxies would see the token of an http:// API. On request: -s HTTPPROXY_ENABLED=1.
+# A proxy of the environment would see the token of an http:// API. Enable it with -s HTTPPROXY_ENABLED=1.
 HTTPPROXY_ENABLED = False
 
 # --- Logging -----------------------------------------------------------------------------------------------
