@@ -160,35 +160,43 @@ def open_files(pid: int) -> set[Path]:
     return found
 
 
-def test_only_this_user_can_reach_it(directory: Path) -> None:
-    with embedded(directory) as uri:
-        socket_path = Path(unquote(uri.removeprefix("mongodb://")))
-        assert socket_path == directory / "mongod.sock"
-        assert stat.S_ISSOCK(socket_path.stat().st_mode)
-        assert stat.S_IMODE(socket_path.stat().st_mode) == 0o700
-        assert stat.S_IMODE(directory.stat().st_mode) == 0o700
-        pid = mongod_pid(directory)
-        sockets = {str(target) for target in open_files(pid)}
-        for table in ("tcp", "tcp6", "udp", "udp6"):
-            for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
-                assert f"socket:[{line.split()[9]}]" not in sockets, f"mongod has an open {table} socket"
-        assert count(uri) == 0
+@pytest.fixture(scope="module")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """The directory and the URI of a server that was started with secrets in the environment."""
+    directory = tmp_path_factory.mktemp("running") / "mongo"
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("JUSTONEAPI_TOKEN", "secret-in-the-environment")
+        patched.setenv("ANY_OTHER_NAME", "secret-in-the-environment")
+        with embedded(directory) as uri:
+            yield directory, uri
 
 
-def test_children_get_no_secret_and_hold_no_lock(directory: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("JUSTONEAPI_TOKEN", "secret-in-the-environment")
-    monkeypatch.setenv("ANY_OTHER_NAME", "secret-in-the-environment")
-    with embedded(directory):
-        for pid in (mongod_pid(directory), keeper_pid(directory)):
-            assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
-        names = {target.name for target in open_files(mongod_pid(directory))}
-        assert names
-        assert names.isdisjoint({keeper.USERS_LOCK, keeper.KEEPER_LOCK})
+def test_only_this_user_can_reach_it(running: tuple[Path, str]) -> None:
+    directory, uri = running
+    socket_path = Path(unquote(uri.removeprefix("mongodb://")))
+    assert socket_path == directory / "mongod.sock"
+    assert stat.S_ISSOCK(socket_path.stat().st_mode)
+    assert stat.S_IMODE(socket_path.stat().st_mode) == 0o700
+    assert stat.S_IMODE(directory.stat().st_mode) == 0o700
+    pid = mongod_pid(directory)
+    sockets = {str(target) for target in open_files(pid)}
+    for table in ("tcp", "tcp6", "udp", "udp6"):
+        for line in Path(f"/proc/net/{table}").read_text(encoding="ascii").splitlines()[1:]:
+            assert f"socket:[{line.split()[9]}]" not in sockets, f"mongod has an open {table} socket"
+    assert count(uri) == 0
 
 
-def test_the_keeper_is_small(directory: Path) -> None:
-    with embedded(directory):
-        status = Path(f"/proc/{keeper_pid(directory)}/status").read_text(encoding="ascii")
+def test_children_get_no_secret_and_hold_no_lock(running: tuple[Path, str]) -> None:
+    directory, _ = running
+    for pid in (mongod_pid(directory), keeper_pid(directory)):
+        assert b"secret" not in Path(f"/proc/{pid}/environ").read_bytes()
+    names = {target.name for target in open_files(mongod_pid(directory))}
+    assert names
+    assert names.isdisjoint({keeper.USERS_LOCK, keeper.KEEPER_LOCK})
+
+
+def test_the_keeper_is_small(running: tuple[Path, str]) -> None:
+    status = Path(f"/proc/{keeper_pid(running[0])}/status").read_text(encoding="ascii")
     assert int(status.partition("\nVmRSS:")[2].split()[0]) < 20_000
 
 
