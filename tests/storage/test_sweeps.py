@@ -268,7 +268,7 @@ async def test_a_page_and_the_end_of_paging_are_one_write(sweeps: Sweeps, mongo_
     await read(sweeps, 2, stop=Stop("max_pages", 3))
     found = await document(mongo_db)
     assert (found["next_page"], found["stop_reason"], sorted(found["pages"])) == (3, "max_pages", ["1", "2"])
-    await sweeps.go_on("q-1")
+    await sweeps.resume("q-1")
     await sweeps.page_missed("q-1", 3, hole=False, stop=Stop("empty_page"))
     found = await document(mongo_db)
     assert (found["next_page"], found["stop_reason"], found["holes"]) == (None, "empty_page", [])

@@ -21,7 +21,7 @@ from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.engine.log import guarded, redacted
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.options import Options
-from xingtu_crawler.storage.reader import open_for_reading, told_in_one_line
+from xingtu_crawler.storage.reader import open_for_reading, raising_storage_errors
 from xingtu_crawler.storage.store import Store
 
 OwnOptions = Mapping[str, Mapping[str, Any]]
@@ -115,7 +115,7 @@ class ProjectCommand(ScrapyCommand):
         """Open the dataset to write to it; what MongoDB raises becomes a `StorageError`."""
         store = await Store.open(self.options, history=history)
         try:
-            with told_in_one_line():
+            with raising_storage_errors():
                 yield store
         finally:
             await store.close()

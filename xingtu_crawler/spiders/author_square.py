@@ -92,7 +92,7 @@ class AuthorSquareSpider(XingtuSpider):
         resumed = self.search.resume(query, found, known)
         self.context.tally("authors", len(resumed.taken))
         if resumed.goes_on and found.stop_reason is not None:
-            await sweeps.go_on(found.sweep)
+            await sweeps.resume(found.sweep)
         return resumed.sweep, resumed.taken
 
     async def _claims(self, star_ids: list[str]) -> AsyncIterator[list[DetailKey]]:

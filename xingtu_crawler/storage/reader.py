@@ -29,7 +29,7 @@ def require_dataset(options: Options) -> None:
 
 
 @contextmanager
-def told_in_one_line() -> Iterator[None]:
+def raising_storage_errors() -> Iterator[None]:
     """Turn PyMongo's exceptions inside the `with` block into `StorageError`."""
     try:
         yield
@@ -56,7 +56,7 @@ async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict
     try:
         client = await connect(uri, options.database_name, writable=False)
         try:
-            with told_in_one_line():
+            with raising_storage_errors():
                 yield client[options.database_name]
         finally:
             await client.close()

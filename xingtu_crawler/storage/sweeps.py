@@ -149,7 +149,7 @@ class Sweeps:
             upsert=True,
         )
 
-    async def go_on(self, sweep: str) -> None:
+    async def resume(self, sweep: str) -> None:
         """Record that the paging of a sweep continues after it had ended."""
         ended = {"state": "open", "finished_at": None, "stop_reason": None, "limits": None}
         await self._update(sweep, {"$set": ended})
