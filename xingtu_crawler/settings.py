@@ -80,6 +80,7 @@ API_CRAWL: dict[str, Any] = {
     "ITEM_PIPELINES": {
         "xingtu_crawler.pipelines.validation.ValidationPipeline": 300,
         "xingtu_crawler.pipelines.mongodb.MongoPipeline": 800,
+        "xingtu_crawler.pipelines.records.RecordsPipeline": 900,
     },
     "EXTENSIONS": {
         # First, so that log records are redacted before the token is used.
@@ -91,6 +92,10 @@ API_CRAWL: dict[str, Any] = {
         "scrapy.extensions.corestats.CoreStats": None,
         # Logs pages and items per minute; extensions/progress.py logs calls and authors.
         "scrapy.extensions.logstats.LogStats": None,
+    },
+    "FEED_EXPORTERS": {
+        "csv": "xingtu_crawler.engine.feeds.CsvExporter",
+        "xml": "xingtu_crawler.engine.feeds.XmlExporter",
     },
     "STATS_CLASS": "xingtu_crawler.engine.stats.PlainStats",
     "ITEM_PROCESSOR": "xingtu_crawler.engine.chains.DirectPipelines",

@@ -67,8 +67,8 @@ ARGUMENTS = [
     ),
     Case(
         "feed",
-        (*square(), "-o", "out.jsonl"),
-        "-o and -O do not work here, as documents go into MongoDB: scrapy find authors --limit 0 > FILE.",
+        (*square(), "-s", "FEEDS={'a.jl': 5}".replace("'", '"')),
+        'FEEDS cannot be read: it must be a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}.',
     ),
     Case(
         "argument",

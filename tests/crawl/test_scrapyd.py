@@ -40,6 +40,7 @@ bind_address = 127.0.0.1
 http_port = {port}
 eggs_dir = eggs
 logs_dir = logs
+items_dir = items
 dbs_dir = dbs
 poll_interval = 0.1
 """
@@ -210,7 +211,14 @@ def test_a_job_fills_the_database_and_shows_the_token_nowhere(
     ledger = sandbox.ledger()
     assert ledger["calls"] == ledger["answered"] == 2 + 40 * 4
     assert "Process finished: project='xingtu_crawler' spider='author_square' job='whole'" in scrapyd.own_log()
-    assert any("Closed (max_authors)" in line for line in scrapyd.job_log("whole")[-4:])
+    assert any("Closed (max_authors)" in line for line in scrapyd.job_log("whole")[-6:])
+
+    # scrapyd sends every job a feed for `items_dir`.
+    feed = scrapyd.folder / "items" / PROJECT / "author_square" / "whole.jl"
+    records = [json.loads(line) for line in feed.read_text(encoding="utf-8").splitlines()]
+    for collection in ("authors", *DETAILS, "videos", "search_hits"):
+        stored = {document["_id"] for document in database[collection].find({}, {"_id": 1})}
+        assert {record["_id"] for record in records if record["collection"] == collection} == stored
 
     logs = f"/logs/{PROJECT}/author_square/"
     pages = ["/", "/jobs", "/logs/", f"/logs/{PROJECT}/", logs, f"{logs}whole.log"]
@@ -288,4 +296,4 @@ def test_cancelling_lets_what_is_in_flight_land_and_closes_the_run(
     assert "Process died: exitstatus=1 project='xingtu_crawler' spider='author_square' job='cancelled'" in (
         scrapyd.own_log()
     )
-    assert any("Closed (shutdown)" in line for line in scrapyd.job_log("cancelled")[-4:])
+    assert any("Closed (shutdown)" in line for line in scrapyd.job_log("cancelled")[-6:])

@@ -285,6 +285,7 @@ def test_what_is_dropped_for_another_reason_is_not_called_quarantined(
 ) -> None:
     error = DropItem("MongoDB is gone", log_level=level)
     said = XingtuLogFormatter().dropped(answer, error, Response("https://api.example.com"), Spider("x"))
+    assert said is not None
     assert said["level"] == number
     assert said["msg"] % said["args"] == (
         "Not stored: base_info of 7000000000000000001 (SHORT_VIDEO) (MongoDB is gone)"

@@ -120,6 +120,7 @@ class ProjectCommand(ScrapyCommand):
         finally:
             await store.close()
 
-    def show(self, tables: RenderableType) -> None:
-        """Print tables on standard output."""
-        Console(width=None if sys.stdout.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)
+    def show(self, tables: RenderableType, *, to_stderr: bool = False) -> None:
+        """Print tables on standard output, or on standard error."""
+        stream = sys.stderr if to_stderr else sys.stdout
+        Console(stderr=to_stderr, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)

@@ -21,6 +21,7 @@ from scrapy.crawler import Crawler
 from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.commands.base import ProjectCommand
 from xingtu_crawler.dataset.crawl_summary import render
+from xingtu_crawler.engine.feeds import check_feeds, writes_to_stdout
 from xingtu_crawler.engine.log import logger_levels, redacted
 from xingtu_crawler.exceptions import ArgumentError, UserError
 from xingtu_crawler.extensions.progress import Progress
@@ -62,7 +63,7 @@ class Command(ProjectCommand, ScrapyCrawl):
 
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Check, crawl, and set the exit code."""
-        _refuse_options(args, opts)
+        _refuse_options(args)
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
         crawler = self.checked_crawler(args, opts.spargs)
@@ -92,6 +93,7 @@ class Command(ProjectCommand, ScrapyCrawl):
         if issubclass(crawler.spidercls, XingtuSpider):
             crawler.spidercls(**arguments)
             Options.read(crawler.settings).token_pool()
+            check_feeds(crawler)
         return crawler
 
     @contextmanager
@@ -125,22 +127,18 @@ class Command(ProjectCommand, ScrapyCrawl):
         code = outcome.exit_code(refused=refusal is not None)
         if self.options.logs_to_terminal:
             if code != 2:
-                self.show(render(outcome, sandbox=self.options.is_sandbox))
+                self.show(render(outcome, sandbox=self.options.is_sandbox), to_stderr=writes_to_stdout(crawler))
         elif refusal is not None:
             sys.stderr.write(f"error: {redacted(refusal)}\n")
         return code
 
 
-def _refuse_options(args: list[str], opts: argparse.Namespace) -> None:
-    """Raise `ArgumentError` for an option that does not exist, or that this project does not support."""
+def _refuse_options(args: list[str]) -> None:
+    """Raise `ArgumentError` for an option that does not exist."""
     for word in args:
         if word.startswith("-"):
             name = shown(word.partition("=")[0])
             raise ArgumentError(f"Unknown option {name}: write arguments of a spider as -a {name.lstrip('-')}=VALUE.")
-    if opts.output or opts.overwrite_output:
-        raise ArgumentError(
-            "-o and -O do not work here, as documents go into MongoDB: scrapy find authors --limit 0 > FILE."
-        )
 
 
 def print_redacted(

@@ -5,7 +5,7 @@ Raised by the middlewares, told apart by the spiders.
 
 from __future__ import annotations
 
-from scrapy.exceptions import IgnoreRequest
+from scrapy.exceptions import DropItem, IgnoreRequest
 
 
 class NoAnswerError(IgnoreRequest):
@@ -37,3 +37,7 @@ class NoAnswerError(IgnoreRequest):
 
 class CrawlClosingError(IgnoreRequest):
     """A request was not sent because the crawl is closing; it is not a failure, only work left for the next run."""
+
+
+class NoItemError(DropItem):
+    """A failed request or an answer in quarantine is no item for feeds. Raised by the last pipeline; not logged."""

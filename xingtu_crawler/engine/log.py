@@ -14,6 +14,7 @@ from scrapy.logformatter import LogFormatter, LogFormatterResult
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.secrets import Redactor
+from xingtu_crawler.engine.exceptions import NoItemError
 from xingtu_crawler.options import Options
 
 _tokens: set[str] = set()
@@ -107,10 +108,12 @@ class XingtuLogFormatter(LogFormatter):
             return None
         return {"level": logging.DEBUG, "msg": "Stored %(item)s", "args": {"item": item}}
 
-    def dropped(
+    def dropped(  # type: ignore[override]
         self, item: Any, exception: BaseException, response: Response | Failure | None, spider: Spider
-    ) -> LogFormatterResult:
+    ) -> LogFormatterResult | None:
         """Return the message about an item in quarantine or, if the exception names a level, about one not stored."""
+        if isinstance(exception, NoItemError):
+            return None
         level: int | str | None = getattr(exception, "log_level", None)
         if level is not None:
             number = level if isinstance(level, int) else logging.getLevelNamesMapping()[level]

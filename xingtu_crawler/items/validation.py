@@ -18,6 +18,8 @@ class ValidDetail:
 
     answer: DetailAnswer
     parsed: Parsed = field(repr=False)
+    is_stored: bool = False
+    """Set by the pipeline: MongoDB has acknowledged the document and its videos."""
 
     def __str__(self) -> str:
         return str(self.answer)
@@ -31,7 +33,7 @@ class ValidPage:
     page: SearchPage = field(repr=False)
     authors: dict[int, tuple[str, Parsed]] = field(repr=False, default_factory=dict)
     misfits: dict[int, tuple[str, bytes]] = field(repr=False, default_factory=dict)
-    """By rank: why it is none, and the element as JSON."""
+    """By rank, the elements that are not stored: the reason, and the element as JSON."""
 
     def __str__(self) -> str:
         return str(self.answer)

@@ -30,9 +30,12 @@ class MongoPipeline:
         """
         match item:
             case ValidDetail(answer):
-                await self._intake.keep(answer, self._intake.recorder.detail(item))
+                await self._intake.keep(answer, self._detail(item))
             case ValidPage(answer):
                 await self._intake.keep(answer, self._intake.recorder.page(item))
             case FailedRequest():
                 await self._intake.keep(item, self._intake.recorder.failure(item))
         return item
+
+    async def _detail(self, valid: ValidDetail) -> None:
+        valid.is_stored = await self._intake.recorder.detail(valid)

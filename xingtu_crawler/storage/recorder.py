@@ -95,12 +95,13 @@ class Recorder:
         Pages are marked in the order in which they come, for a sweep goes on behind the last that was read.
         """
         answer = valid.answer
+        unreadable = list(valid.misfits.items())
         async with self._in_turn(answer.sweep) as turn:
             await asyncio.gather(
                 self.authors(valid),
                 self._writer.insist([documents.forget_hits(answer.sweep, answer.page, before=answer.fetched_at)]),
             )
-            for rank, (reason, body) in valid.misfits.items():
+            for rank, (reason, body) in unreadable:
                 await self.quarantine_page(answer, reason, body, rank=rank)
             await turn.wait()
             await self._sweeps.page_read(
@@ -155,6 +156,8 @@ class Recorder:
         refused = {ranks[id(each.write)]: each.error for each in await self._write([*videos, *writes], said)}
         for rank, error in refused.items():
             element = json.dumps(valid.page.authors[rank - 1]).encode()
+            valid.misfits[rank] = (error, element)
+            del valid.authors[rank]
             await self.quarantine_page(answer, error, element, rank=rank)
         return not refused
 
