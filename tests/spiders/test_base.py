@@ -165,3 +165,10 @@ def test_a_failed_request_is_recorded_with_what_came_instead() -> None:
     assert defect is not None
     assert (defect.reason, defect.attempts, defect.terminal) == ("KeyError", 3, False)
     assert failed(request, CrawlClosingError("closing")) is None
+
+
+@pytest.mark.parametrize("kind", [AuthorSquareSpider, AuthorsSpider])
+def test_every_attribute_that_is_listed_can_be_read_before_the_crawl_begins(kind: type[XingtuSpider]) -> None:
+    """Scrapy's feed exporter does so, for the placeholders of feed URIs."""
+    made = kind.from_crawler(get_crawler(kind), **({"star_ids": "1"} if kind is AuthorsSpider else {}))
+    assert {"name", "typed_arguments"} <= {name for name in dir(made) if getattr(made, name) is not None}

@@ -7,7 +7,7 @@ MongoDB, the claims know.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
 from typing import Any, ParamSpec, Self
@@ -85,6 +85,10 @@ class XingtuSpider(Spider):
         spider = super().from_crawler(crawler, *args, **kwargs)
         crawler.signals.connect(spider.spider_idle, signal=signals.spider_idle)
         return spider
+
+    def __dir__(self) -> Iterable[str]:
+        # Scrapy's feeds read every attribute that is listed, before the spider has its context.
+        return (name for name in super().__dir__() if not isinstance(getattr(type(self), name, None), property))
 
     def parse_arguments(self, arguments: Mapping[str, str]) -> None:
         """Read the arguments of the user; raise `ArgumentError`."""
