@@ -1,4 +1,4 @@
-"""Servers on loopback that are not what one hopes for: web pages, wrong certificates, echoed tokens."""
+"""Servers on loopback that misbehave: web pages instead of JSON, invalid certificates, echoed tokens."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
 _GONE_S = 0.08
-"""Long enough to be refused some times, too short for a crawl to give up."""
+"""Long enough for several refused connections, too short for a crawl to give up."""
 
 Fault = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
-"""Answers a request, given the token that came with it."""
+"""Responds to a request; takes the token that came with it."""
 
 
 class _LoginPage(BaseHTTPRequestHandler):
@@ -50,12 +50,12 @@ class _LoginPage(BaseHTTPRequestHandler):
 
 class _QuietServer(ThreadingHTTPServer):
     def handle_error(self, *_arguments: object) -> None:
-        """A client that refuses the certificate is what these servers are for."""
+        """Ignore clients that refuse the certificate: that is what the tests are for."""
 
 
 @contextmanager
 def login_page(*, tls: bool = False) -> Iterator[str]:
-    """Answer everything with a web page; with `tls`, under a certificate that nobody trusts. Yields host:port."""
+    """Respond to every request with a web page; with `tls`, under an untrusted certificate. Yields host:port."""
     with _QuietServer(("127.0.0.1", 0), _LoginPage) as server:
         if tls:
             context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -66,7 +66,7 @@ def login_page(*, tls: bool = False) -> Iterator[str]:
 
 
 class _OldMongo(socketserver.BaseRequestHandler):
-    """Knows the handshake alone: OP_MSG (2013) is answered in kind, the older OP_QUERY with OP_REPLY (1)."""
+    """Implements only the handshake: responds to OP_MSG (2013) in kind, to the older OP_QUERY with OP_REPLY (1)."""
 
     def handle(self) -> None:
         hello = bson.encode({"ok": 1.0, "ismaster": True, "minWireVersion": 0, "maxWireVersion": 6})
@@ -83,12 +83,12 @@ class _MongoServer(socketserver.ThreadingTCPServer):
     daemon_threads = True
 
     def handle_error(self, *_arguments: object) -> None:
-        """A client that hangs up is news to nobody."""
+        """Ignore clients that disconnect."""
 
 
 @contextmanager
 def old_mongodb() -> Iterator[str]:
-    """A MongoDB 3.6, as far as its handshake goes; yields host:port."""
+    """Serve the handshake of MongoDB 3.6; yields host:port."""
     with _MongoServer(("127.0.0.1", 0), _OldMongo) as server, _served(server):
         yield f"127.0.0.1:{server.server_address[1]}"
 
@@ -105,11 +105,11 @@ def _served(server: socketserver.BaseServer) -> Iterator[None]:
 
 
 class HostileApi:
-    """An API that answers nearly every question in the end, and before that shows the token in every way it can.
+    """An API that fails first, echoing the token in many ways, and then responds as the sandbox does.
 
-    The first attempt of each question meets one fault, in turn, and the first `faults_a_page` of each page of the
-    search; later attempts are answered as the sandbox would. Two questions are never answered, and one token is
-    denied an endpoint. `tokens` are the tokens that were seen, `used` counts the faults.
+    Each fault is used in turn. The first attempt of a detail request fails, and the first `faults_a_page` attempts of
+    each search page. Two requests fail for good, and one token is denied an endpoint. `tokens` holds the tokens that
+    requests came with, `used` counts the faults.
     """
 
     def __init__(self, authors: int, *, faults_a_page: int = 0) -> None:
@@ -164,22 +164,22 @@ class HostileApi:
         ]
 
     def _page_faults(self) -> list[tuple[str, Fault]]:
-        # A page that is too large would be the same again: the search may end there.
+        # Without those that are too large: such a page is not retried, so the search may end there.
         return [(f"page: {name}", fault) for name, fault in self._faults() if not name.startswith("too large")]
 
     @property
     def faults(self) -> set[str]:
-        """The name of every fault."""
+        """The names of all faults."""
         names = [name for name, _ in self._faults()]
         pages = [name for name, _ in self._page_faults()] if self._faults_a_page else []
         return {"balance", "denied", "hopeless", "refused", *names, *pages}
 
     def leave_after(self, calls: int) -> None:
-        """Hang up on everybody and refuse every connection for a moment, once so many more calls have come."""
+        """After this many more calls, close all connections and refuse new ones for a moment."""
         self._leaves_at = self._calls + calls
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """Answer one request."""
+        """Respond to one request."""
         query = dict(parse_qsl(request.path_qs.partition("?")[2]))
         token = query.pop("token")
         self.tokens.add(token)
@@ -209,13 +209,13 @@ class HostileApi:
         return await fault(request, token)
 
     def _is_first_asked(self, path: str, star_id: str | None) -> bool:
-        """Tell whether these are the recommended videos or the prices of the first author of whom they were asked."""
+        """Return whether this is about the first author whose recommended videos or prices were requested."""
         if star_id is None or not ("author_rec_videos" in path or "marketing_info" in path):
             return False
         return self._first_asked.setdefault(path, star_id) == star_id
 
     async def _answer(self, request: web.BaseRequest) -> dict[str, Any]:
-        """What the sandbox would answer."""
+        """Return the sandbox's response."""
         path, _, query = request.path_qs.partition("?")
         params = dict(parse_qsl(query))
         endpoint = next(each.name for each in (SEARCH, *DETAILS.values()) if each.path == path)
@@ -250,7 +250,7 @@ class HostileApi:
 
     async def _silence(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         await asyncio.get_running_loop().create_future()  # cancelled when the client leaves
-        raise AssertionError("nobody answers this call")
+        raise AssertionError("unreachable")
 
     async def _silence_after_headers(self, request: web.BaseRequest, token: str) -> web.StreamResponse:
         response = web.StreamResponse(headers={"Content-Length": "10000"})
@@ -322,7 +322,7 @@ async def serving(api: HostileApi) -> AsyncIterator[str]:
     """Serve on a free port; yields the base URL."""
     handler = web.Server(api.handle, access_log=None, handler_cancellation=True)
     with socket.socket() as reserved:
-        # Keeps the port while nobody listens: connections to it are refused, and no other test is given it.
+        # Keeps the port while the server is down: connections to it are refused, and no other test gets it.
         reserved.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         reserved.bind(("127.0.0.1", 0))
         host, port = reserved.getsockname()

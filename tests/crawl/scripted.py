@@ -1,4 +1,4 @@
-"""An API that answers as a script says, page by page; what it is not told it does not know."""
+"""An API whose search pages are scripted, one by one."""
 
 from __future__ import annotations
 
@@ -12,38 +12,38 @@ from aiohttp.test_utils import TestServer
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 
 NO_PAGE: dict[str, Any] = {"code": 0, "data": None}
-"""A success without a search page in it."""
+"""A success response without a search page."""
 
 
 def authors(first: int, count: int = 20) -> list[str]:
-    """Return so many star ids, the first with this number."""
+    """Return `count` consecutive star ids, starting with number `first`."""
     return [str(10_000 + number) for number in range(first, first + count)]
 
 
 def page(
     number: int, star_ids: list[str], *, total: int | None = 100, more: bool | None = True, **data: Any
 ) -> dict[str, Any]:
-    """Return the answer that is page `number`."""
+    """Return the response body of page `number`."""
     pagination = {"page": number, "limit": 20, "has_more": more, "total_count": total}
     return {"code": 0, "data": {"authors": [{"star_id": each} for each in star_ids], "pagination": pagination, **data}}
 
 
 def full(number: int, *, of: int) -> dict[str, Any]:
-    """Return page `number` of a search that finds authors 0 to `of` - 1 and has nothing to hide."""
+    """Return page `number` of a flawless search that finds authors 0 to `of` - 1."""
     first = (number - 1) * 20
     return page(number, authors(first, max(0, min(20, of - first))), total=of, more=number * 20 < of)
 
 
 def code(number: int, message: str = "as scripted") -> dict[str, Any]:
-    """Return an answer with a business code and no data."""
+    """Return a response body with a business code and no data."""
     return {"code": number, "message": message, "requestId": "r-1", "data": None}
 
 
 class ScriptedApi:
-    """Answers page `n` with `script[n]`: one answer, or several in turn, of which the last stays.
+    """Serves `script[n]` as page `n`: one body, or a list of bodies to serve in turn, the last one repeatedly.
 
-    A page that is not in the script is as in a search that finds `of` authors. Base infos are answered for whoever is
-    not in `without_details`, where a code stands. `pages` and `details` are what was asked, in order.
+    A page that is not in the script is that of a search that finds `of` authors. `without_details` maps star ids to
+    the business code that their base info fails with. `pages` and `details` record the requests in order.
     """
 
     def __init__(self, script: dict[int, Any] | None = None, *, of: int = 100) -> None:
@@ -54,7 +54,7 @@ class ScriptedApi:
         self.details: list[str] = []
 
     async def search(self, request: web.Request) -> web.Response:
-        """Answer a page."""
+        """Serve a search page."""
         number = int(request.query["page"])
         self.pages.append(number)
         answers = self.script.get(number, full(number, of=self.of))
@@ -63,7 +63,7 @@ class ScriptedApi:
         return web.json_response(answers)
 
     async def base_info(self, request: web.Request) -> web.Response:
-        """Answer the details of one author."""
+        """Serve the base info of one author."""
         star_id = request.query["oAuthorId"]
         self.details.append(star_id)
         if star_id in self.without_details:

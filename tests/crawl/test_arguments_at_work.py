@@ -1,4 +1,4 @@
-"""What the spider arguments do to a crawl, told by the ledger of the sandbox and by MongoDB."""
+"""What the spider arguments change in a crawl: the sandbox's ledger and MongoDB show it."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ async def test_max_pages_and_max_authors(
     assert crawler("author_square", max_pages=2, endpoints="none").returncode == 0
     assert await mongo_db.authors.count_documents({}) == 40
     assert crawler("author_square", max_authors=30, sort="DEFAULT").returncode == 0
-    # A page that is paid for is stored whole; details are asked of as many as were wanted.
+    # A page is stored whole because it is paid for; details are fetched for `max_authors` authors only.
     assert await mongo_db.author_base_info.count_documents({}) == 30
     reasons = [run["close_reason"] async for run in mongo_db.runs.find(sort=[("started_at", 1)])]
     assert reasons == ["finished", "max_authors"]
 
 
-async def test_max_age_zero_asks_everything_again_but_nothing_twice_in_one_run(
+async def test_max_age_zero_fetches_everything_again_but_nothing_twice_in_one_run(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "60", "--overlap", "0.3")
@@ -92,14 +92,14 @@ async def test_authors_from_a_file(
     assert await mongo_db.author_video_distribution.count_documents({}) == 250
 
 
-async def test_an_author_who_stands_twice_in_a_file_is_asked_once(
+async def test_an_author_listed_twice_in_a_file_is_fetched_once(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "150")
     crawler = make_crawler(sandbox)
     assert crawler("author_square", endpoints="none").returncode == 0
     star_ids = [author["_id"] async for author in mongo_db.authors.find()]
-    # Far apart, so that the first answer is stored when the second comes up; one whom nobody knows among them.
+    # The two occurrences are far apart, so the first is stored before the second is read. One id is unknown.
     (tmp_path / "ids.txt").write_text("\n".join([*star_ids, "123"] * 2), encoding="utf-8")
     sandbox.control(reset_ledger=True)
     done = crawler("authors", star_ids_file="ids.txt", endpoints="base_info", max_age=0, terminal=1)
@@ -107,7 +107,7 @@ async def test_an_author_who_stands_twice_in_a_file_is_asked_once(
     assert sandbox.ledger()["by_endpoint"]["base_info"] == {"calls": 151, "answered": 150}
 
 
-async def test_an_author_that_nobody_knows_is_settled(
+async def test_an_unknown_author_is_not_requested_again(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "5")
@@ -120,7 +120,7 @@ async def test_an_author_that_nobody_knows_is_settled(
     assert (failure["_id"], failure["code"], failure["terminal"]) == ("base_info:123:SHORT_VIDEO", 404, True)
 
 
-async def test_a_limit_below_what_is_known_leaves_an_unfinished_sweep_open(
+async def test_a_limit_that_is_already_reached_leaves_an_unfinished_sweep_open(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "100")
@@ -129,7 +129,7 @@ async def test_a_limit_below_what_is_known_leaves_an_unfinished_sweep_open(
     assert crawler("author_square", endpoints="none", max_authors=40).returncode == 0
     assert sandbox.ledger()["calls"] == 3
     assert crawler("author_square", endpoints="none").returncode == 0
-    # Five pages in all: none was paid for twice.
+    # Five pages in total: none was paid for twice.
     assert sandbox.ledger()["by_endpoint"]["search"] == {"calls": 5, "answered": 5}
     sweeps = [(each["state"], each["pages_read"]) async for each in mongo_db.sweeps.find()]
     assert sweeps == [("finished", 5)]

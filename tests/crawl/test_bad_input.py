@@ -1,4 +1,4 @@
-"""What is typed wrongly is said in one line, with exit code 2, before anything has been asked or paid for."""
+"""Bad input ends a command with exit code 2 and one error line, before the first paid call."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ SQUARE, AUTHORS = ("crawl", "author_square"), ("crawl", "authors")
 CHECK = "check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and your network"
 OR_EMBEDDED = "correct MONGO_URI, or unset MONGO_URI to use the embedded server."
 UNSET = ""
-"""As in the project's settings: a variable that is empty counts as not set (but for the token)."""
+"""An empty variable counts as unset, except for the token."""
 
 
 @dataclass(frozen=True)
 class Case:
-    """A command, its environment, and the one line that it must say.
+    """A command, its environment, and the one error line that it must print.
 
-    Where `logged`, the line is the log's, because the crawl had begun; otherwise it is the command's own. In all
-    texts, `{names}` are replaced by the places of the servers below.
+    If `logged`, the line is in the log, because the crawl had begun. In all texts, `{names}` stand for the addresses
+    of the servers below.
     """
 
     name: str
@@ -320,7 +320,7 @@ API = [
         "a proxy or login page is in the way.",
         {"JUSTONEAPI_BASE_URL": "http://{html}"},
         logged=True,
-        code=1,  # it had to be asked to find out
+        code=1,  # only a call shows it
     ),
     Case(
         "api_is_elsewhere_on_the_host",
@@ -338,7 +338,7 @@ CASES = [*ARGUMENTS, *SETTINGS, *MONGODB, *API]
 
 @dataclass(frozen=True)
 class Bench:
-    """Runs the cases two at a time, and says where the servers are."""
+    """Runs the cases, a few at a time; knows the addresses of the servers."""
 
     places: dict[str, str]
     sandbox: SandboxProcess
@@ -372,7 +372,7 @@ def bench(request: pytest.FixtureRequest, mongo_uri: str, tmp_path_factory: pyte
     with ExitStack() as stack:
         sandbox = stack.enter_context(SandboxProcess.start(["--authors", "20"]))
         closed = stack.enter_context(socket.socket())
-        closed.bind(("127.0.0.1", 0))  # nobody listens, and nobody else gets the port
+        closed.bind(("127.0.0.1", 0))  # reserves the port: connections to it are refused
         mongo = mongo_uri.removeprefix("mongodb://")
         places = {
             "sandbox": sandbox.base_url,
@@ -395,7 +395,7 @@ def bench(request: pytest.FixtureRequest, mongo_uri: str, tmp_path_factory: pyte
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_one_line_says_what_is_wrong(case: Case, bench: Bench) -> None:
+def test_bad_input_is_reported_in_one_line(case: Case, bench: Bench) -> None:
     done = bench.running[case.name].result(PATIENCE_S)
     assert done.returncode == case.code, done.stderr
     assert "Traceback" not in done.stderr

@@ -1,4 +1,4 @@
-"""No call beyond `max_calls` (benchmarks/budget.py) or the daily cap: the sandbox's ledger is the judge."""
+"""No call beyond `max_calls` (benchmarks/budget.py) or the daily cap, counted by the sandbox's ledger."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ AUTHORS = 400
 def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
     spider: str, max_calls: int, start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path
 ) -> None:
-    # The fewer the calls, the slower: or their answers come before 64 are under way.
+    # With fewer calls, slower responses: otherwise the first ones arrive before 64 calls are in flight.
     latency = 500 if max_calls == 1000 else 1500
     sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", str(latency), "--jitter", "100", *FAULTS)
     where = Place(sandbox, mongo_uri, f"test_{uuid4().hex}", tmp_path)
@@ -40,14 +40,14 @@ def test_a_call_too_many_or_too_few_in_flight_is_broken() -> None:
     assert len(replace(fine, in_flight=IN_FLIGHT - 1).broken()) == 1
 
 
-async def test_two_processes_share_the_daily_cap_and_give_back_what_they_did_not_use(
+async def test_processes_share_the_daily_cap_and_return_what_they_do_not_use(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     cap = 333
     sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", "30", *faults(code_301=0.1, reset=0.05))
     settings = {"XINGTU_DAILY_CALLS": cap}
     crawler = make_crawler(sandbox)
-    # One that ends early by itself, and gives back; then two at once that use the day up.
+    # The first crawl ends early and returns the rest of its share; then two crawls at once use up the day.
     assert crawler("author_square", max_calls=21, settings=settings).returncode == 0
     assert await _day(mongo_db) == settled(sandbox)["calls"] == 21
     other = tmp_path / "other"
@@ -57,7 +57,6 @@ async def test_two_processes_share_the_daily_cap_and_give_back_what_they_did_not
     first = crawler("author_square", settings=settings, sort="DEFAULT")
     assert (first.returncode, process.wait(PATIENCE_S)) == (0, 0)
     ledger = settled(sandbox)
-    print(f"daily cap {cap}: {ledger['calls']} calls of 3 processes, counted {await _day(mongo_db)}")
     assert ledger["calls"] == await _day(mongo_db) == cap
     reasons = [run["close_reason"] async for run in mongo_db.runs.find(sort=[("started_at", 1)])]
     assert reasons == ["max_calls", "daily_calls", "daily_calls"]

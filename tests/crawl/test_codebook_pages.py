@@ -1,4 +1,4 @@
-"""The pages of the codebook that are written by hand have every field that a crawl stores, and no other."""
+"""The hand-written pages of the codebook have every field that a crawl stores, and no other."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from xingtu_crawler.storage.collections import (
 
 PAGES = (DAILY_CALLS, FAILURES, HISTORY, QUARANTINE, RUNS, SEARCH_HITS, SWEEPS)
 SELDOM = {
-    ("history_until",),  # with the first heartbeat, after ten seconds
-    ("unparsed",),  # where a value did not fit its type
+    ("history_until",),  # written by the first heartbeat, after ten seconds
+    ("unparsed",),  # only if a value does not fit its type
 }
 
 Path = tuple[str, ...]
 
 
 def paths(document: dict[str, Any], above: Path = ()) -> Iterator[Path]:
-    """Yield the path of every value that is no object, and of every empty object."""
+    """Yield the path of every value that is not an object, and of every empty object."""
     for name, value in document.items():
         if isinstance(value, dict) and value:
             yield from paths(value, (*above, name))
@@ -38,7 +38,7 @@ def paths(document: dict[str, Any], above: Path = ()) -> Iterator[Path]:
 
 
 def documented(page: str) -> set[Path]:
-    """Return the fields of a page: the first column of its tables of fields, and the `_id` that the text explains."""
+    """Return the fields of a page: the first column of its field tables, and `_id` if the text explains it."""
     tables = re.findall(r"^\| field \|.*?(?=^$|\Z)", page, re.MULTILINE | re.DOTALL)
     cells = re.findall(r"^\| (`.*?`) \| ", "".join(tables), re.MULTILINE)
     names = [name for cell in cells for name in re.findall(r"`(.+?)`", cell)]
@@ -46,7 +46,7 @@ def documented(page: str) -> set[Path]:
 
 
 def means(field: Path, path: Path) -> bool:
-    """Whether a stored path is this field or inside of it; `<day>` stands for any name."""
+    """Return whether a stored path is this field or inside it; `<day>` stands for any name."""
     if len(field) > len(path):
         return False
     return all(part == name or part.startswith("<") for part, name in zip(field, path, strict=False))

@@ -1,4 +1,4 @@
-"""What a run has cost by the account endpoint: each account counts once, however its tokens are written."""
+"""The cost of a run according to the balance endpoint: each account counts once, however many tokens it has."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ACCOUNTS = {"a1": "A", "a2": "A", "b1": "B"}
 @pytest.mark.parametrize(
     ("tokens", "asked"),
     [
-        ("A:a1,A:a2,B:b1", {"a2", "b1"}),  # one token of each account is asked
+        ("A:a1,A:a2,B:b1", {"a2", "b1"}),  # the balance is requested with one token per account
         ("a1,a2,b1", {"a1", "a2", "b1"}),
         ("A:a1,a2", {"a1", "a2"}),
     ],
 )
-async def test_a_run_knows_what_it_has_cost(
+async def test_a_run_records_its_cost(
     tokens: str, asked: set[str], start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     balances = {"A": 1_000, "B": 2_000}

@@ -1,4 +1,4 @@
-"""A defect of this project, put in on purpose: what it meets was paid for, and is kept as it came."""
+"""A bug in this project, put in on purpose: paid responses that hit it are kept raw."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ real, documents.video = documents.video, video
 """
 
 
-async def test_what_meets_a_defect_is_kept_and_comes_back_without_a_call(
+async def test_responses_that_hit_a_bug_are_kept_and_replayed_without_a_call(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "10")
@@ -51,7 +51,7 @@ async def test_what_meets_a_defect_is_kept_and_comes_back_without_a_call(
     answered = sandbox.ledger()["answered"]
     assert answered == 41
 
-    # The defect is mended.
+    # Without the bug:
     assert crawler.scrapy("replay").returncode == 0
     assert await mongo_db.author_marketing_info.count_documents({}) == 10
     assert await mongo_db.author_rec_videos.count_documents({}) == 10

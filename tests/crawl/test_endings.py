@@ -1,4 +1,4 @@
-"""How crawls end that somebody else ends: Scrapy's own limits, one Ctrl-C, two of them; and an API that restarts."""
+"""Crawls that end early: by Scrapy's own limits, one Ctrl-C, two Ctrl-C; and an API that restarts."""
 
 from __future__ import annotations
 
@@ -46,11 +46,11 @@ class Witness:
 """
 
 
-async def test_scrapys_own_limits_stop_what_waits_for_its_turn(
+async def test_scrapys_own_limits_stop_waiting_requests(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "200")
-    # At two calls a second, all places but a few are taken by requests that wait for their turn.
+    # At two calls per second, nearly all requests in the downloader wait for their turn.
     done = make_crawler(sandbox)("author_square", settings={"CLOSESPIDER_PAGECOUNT": 4, "XINGTU_MAX_RATE": 2})
     assert done.returncode == 1, done.stderr
     run = await mongo_db.runs.find_one({})
@@ -64,11 +64,11 @@ async def test_scrapys_own_limits_stop_what_waits_for_its_turn(
 @pytest.mark.parametrize(
     ("options", "limits"),
     [
-        (("--fault", "timeout=1"), {"DOWNLOAD_TIMEOUT": 2}),  # no call is ever answered
+        (("--fault", "timeout=1"), {"DOWNLOAD_TIMEOUT": 2}),  # no call gets a response
         ((), {"XINGTU_MAX_RATE": 0.5}),  # the queue would take minutes
     ],
 )
-async def test_an_interrupted_crawl_waits_for_what_is_in_flight_and_for_nothing_else(
+async def test_an_interrupted_crawl_waits_only_for_calls_in_flight(
     options: tuple[str, ...],
     limits: dict[str, object],
     start_sandbox: StartSandbox,
@@ -106,7 +106,7 @@ async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
     wait_until(all_hang)
     _interrupt_twice(process, crawler.cwd / "crawl.log")
     assert process.wait(PATIENCE_S) == 1
-    # What is stored is whole, and the same command does the rest.
+    # Stored documents are complete, and the same command fetches the rest.
     for collection in DETAILS:
         assert await mongo_db[collection].count_documents({"crawl.content_hash": {"$exists": False}}) == 0
     sandbox.control(latency=0)
@@ -141,7 +141,7 @@ async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
         try:
             while more := os.read(master, 65_536):
                 shown.extend(more)
-        except OSError:  # nothing more for now, or for ever
+        except OSError:  # nothing to read now, or the other end is closed
             pass
         return text in shown
 
@@ -156,7 +156,7 @@ async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
 
 
 class Restarting:
-    """The sandbox in this process; its port can be closed and opened again."""
+    """A sandbox in this process that can stop listening and start again on the same port."""
 
     def __init__(self, authors: int) -> None:
         self._sandbox = Sandbox(Config(authors=authors))

@@ -1,4 +1,4 @@
-"""Crawls through faults: nothing is lost, and nothing that was answered is asked again."""
+"""Crawls of an API with faults: nothing is lost, and nothing is paid for twice."""
 
 from __future__ import annotations
 
@@ -27,11 +27,10 @@ async def test_every_author_is_complete_in_spite_of_faults(
     assert all(stars == authors for stars in complete)
     ledger = sandbox.ledger()
     assert ledger["answered_twice"] == 0
-    assert ledger["calls"] > ledger["answered"] == 10 + 200 * 4  # the faults were there
-    print(f"seed {seed}: {len(authors)}/200 complete, {ledger['calls']} calls, {ledger['answered_twice']} twice")
+    assert ledger["calls"] > ledger["answered"] == 10 + 200 * 4  # there were faults
 
 
-async def test_a_question_that_always_fails_ends_in_failures(
+async def test_a_request_that_always_fails_is_recorded_in_failures(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "20")
@@ -44,7 +43,7 @@ async def test_a_question_that_always_fails_ends_in_failures(
     done = make_crawler(broken)("authors", star_ids=",".join(fails), settings={"XINGTU_MAX_ATTEMPTS": 3})
     assert done.returncode == 1
     found = {each["star_id"]: each async for each in mongo_db.failures.find()}
-    assert [_told(found[star_id]) for star_id in fails] == [
+    assert [_recorded(found[star_id]) for star_id in fails] == [
         (301, "collection failed, please retry", 3, False),
         (400, "invalid parameters", 1, True),
         (404, "not found", 1, True),
@@ -56,13 +55,13 @@ async def test_a_question_that_always_fails_ends_in_failures(
         (0, "quarantined", 1, True),
     ]
     assert all(found[star_id]["request_id"] for star_id, name in fails.items() if name.isdigit())
-    # What was paid for, or may have been, and cannot be a document, is kept as it came.
+    # Responses that may have been paid for and cannot become documents are kept raw.
     kept = {each["star_id"] async for each in mongo_db.quarantine.find()}
     by_name = {name: star_id for star_id, name in fails.items()}
     assert kept == {by_name[name] for name in ("wrong_id", "garbage", "777", "inner")}
     assert await mongo_db.author_marketing_info.count_documents({}) == len(fails)
 
-    # Asked again, what is settled is left, and what succeeds is struck from the failures.
+    # The next crawl skips terminal failures and removes those whose request succeeds.
     again = make_crawler(sandbox)("authors", star_ids=",".join(fails))
     assert again.returncode == 0, again.stderr
     left = {each["code"] async for each in mongo_db.failures.find()}
@@ -71,18 +70,18 @@ async def test_a_question_that_always_fails_ends_in_failures(
 
 
 @pytest.mark.parametrize("options", [(), ("--gzip",)])
-async def test_an_answer_that_is_too_large_is_paid_for_once(
+async def test_a_response_that_is_too_large_is_paid_for_once(
     options: tuple[str, ...], start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "20", *options)
     star_ids = await _star_ids(make_crawler, sandbox, mongo_db)
     crawler = make_crawler(sandbox)
-    # 3.5 kB, and 0.7 kB of them on the wire where they are compressed.
+    # 3.5 kB, compressed 0.7 kB.
     for _ in range(2):
         crawler("authors", star_ids=star_ids[0], endpoints="marketing_info", settings={"DOWNLOAD_MAXSIZE": 2000})
     assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] == 1
     (failure,) = await mongo_db.failures.find().to_list()
-    assert _told(failure) == (None, "too_large", 1, True)
+    assert _recorded(failure) == (None, "too_large", 1, True)
     assert failure["message"] == "the answer is longer than 2000 bytes"
     run = await mongo_db.runs.find_one({"calls.total": 1, "arguments.star_ids": star_ids[0]})
     assert run is not None
@@ -90,7 +89,7 @@ async def test_an_answer_that_is_too_large_is_paid_for_once(
     assert run["calls"]["by_endpoint"] == {"marketing_info": {"too_large": 1}}
 
 
-async def test_a_page_that_cannot_be_had_is_a_hole_and_no_end(
+async def test_a_page_that_fails_is_a_hole_and_not_the_end(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "100", "--fail", "search:2=500")
@@ -104,10 +103,10 @@ async def test_a_page_that_cannot_be_had_is_a_hole_and_no_end(
     failure = await mongo_db.failures.find_one({})
     assert failure is not None
     assert (failure["page"], failure["code"], failure["sweep"]) == (2, 500, sweep["_id"])
-    assert sandbox.ledger()["by_code"]["500"] == 4  # once on the way, once at the end, two attempts each
+    assert sandbox.ledger()["by_code"]["500"] == 4  # requested in order and once more at the end, two attempts each
 
 
-async def test_answers_that_mongodb_cannot_hold_take_no_other_down(
+async def test_responses_that_mongodb_cannot_hold_do_not_affect_others(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     options = [word for name in ("bigint", "surrogate", "deep") for word in ("--fault", f"{name}=0.1")]
@@ -140,11 +139,11 @@ async def _star_ids(make_crawler: MakeCrawler, sandbox: Any, mongo_db: Database)
     return [author["_id"] async for author in mongo_db.authors.find(sort=[("_id", 1)])]
 
 
-def _told(failure: dict[str, Any]) -> tuple[Any, ...]:
+def _recorded(failure: dict[str, Any]) -> tuple[Any, ...]:
     return failure["code"], failure["reason"], failure["attempts"], failure["terminal"]
 
 
-async def test_many_answers_that_do_not_fit_do_not_flood_the_log(
+async def test_many_quarantined_responses_do_not_flood_the_log(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "60", "--fault", "wrong_id=1")

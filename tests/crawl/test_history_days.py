@@ -1,4 +1,4 @@
-"""A crawl a day: benchmarks/history_days.py in small."""
+"""One crawl per day: benchmarks/history_days.py, scaled down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Crawls that are ended in the middle, politely or not: the same command does the rest."""
+"""Crawls that are interrupted or killed: the same command does the rest."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def _interrupt(
 
 
 @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
-async def test_what_is_in_flight_lands_and_the_same_command_does_the_rest(
+async def test_calls_in_flight_are_stored_and_the_same_command_does_the_rest(
     sign: signal.Signals, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "200", "--latency", "100", "--fault", "301=0.05")
@@ -42,7 +42,7 @@ async def test_what_is_in_flight_lands_and_the_same_command_does_the_rest(
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert (run["state"], run["close_reason"]) == ("ended", "shutdown")
-    # Everything that was answered is stored, and the run knows of it.
+    # Every response is stored, and the run counts it.
     assert sum(codes.get("0", 0) for codes in run["calls"]["by_endpoint"].values()) == sandbox.ledger()["answered"]
     assert await _details(mongo_db) + run["calls"]["by_endpoint"]["search"]["0"] == sandbox.ledger()["answered"]
     assert await mongo_db.failures.count_documents({}) == 0
@@ -55,7 +55,7 @@ async def test_what_is_in_flight_lands_and_the_same_command_does_the_rest(
     assert await mongo_db.sweeps.count_documents({}) == 1
 
 
-async def test_a_crawl_that_is_killed_loses_at_most_what_was_in_flight(
+async def test_a_killed_crawl_loses_at_most_the_calls_in_flight(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "200", "--latency", "20", "--fault", "301=0.05")
@@ -72,7 +72,7 @@ async def test_a_crawl_that_is_killed_loses_at_most_what_was_in_flight(
     assert await mongo_db.sweeps.count_documents({}) == 1
 
 
-async def test_an_interruption_while_the_crawl_is_closing_lets_it_close(
+async def test_an_interruption_while_the_crawl_closes_lets_it_close(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "60", "--latency", "400")
@@ -90,7 +90,7 @@ async def test_an_interruption_while_the_crawl_is_closing_lets_it_close(
     assert spells == await _details(mongo_db) + await mongo_db.authors.count_documents({})
 
 
-async def test_an_interruption_while_the_crawl_is_opening_ends_it_before_anything_is_asked(
+async def test_an_interruption_while_the_crawl_opens_ends_it_before_the_first_call(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "10")
@@ -101,7 +101,7 @@ async def test_an_interruption_while_the_crawl_is_opening_ends_it_before_anythin
     asked = {"endpoint": "base_info", "star_id": "7", "platform": "SHORT_VIDEO"}
     spill.add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, 9, 30, tzinfo=UTC)))
     line = spill.path.read_bytes()
-    spill.path.write_bytes(line * 10_000)  # takes long to load: the signal arrives meanwhile
+    spill.path.write_bytes(line * 10_000)  # takes so long to load that the signal arrives meanwhile
     process = crawler.start("author_square")
     with MongoClient[dict[str, Any]](crawler.mongo_uri) as client:
         runs = client[mongo_db.name].runs

@@ -1,4 +1,4 @@
-"""`kill -9` in the middle, the same command again: benchmarks/kill.py in small."""
+"""`kill -9`, then the same command again: benchmarks/kill.py, scaled down."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from benchmarks.history_check import check
 from benchmarks.kill import SLOW, kill_repeatedly
 
 
-def test_kill_9_loses_nothing_but_what_was_in_flight(
+def test_kill_9_loses_only_the_calls_in_flight(
     start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "100", *SLOW, *faults(code_301=0.1, code_500=0.03, garbage=0.01))
@@ -24,7 +24,7 @@ def test_kill_9_loses_nothing_but_what_was_in_flight(
     assert len(tally.kills) == 5
 
 
-def test_what_a_run_that_was_killed_long_ago_left_out_of_history_is_made_good(
+def test_history_that_a_killed_run_did_not_write_is_completed(
     start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "40", "--latency", "50")
@@ -34,7 +34,7 @@ def test_what_a_run_that_was_killed_long_ago_left_out_of_history_is_made_good(
     process.kill()
     process.wait()
     with where.documents() as database:
-        # As if it had been killed right after these writes, and nobody had come by for an hour.
+        # As if the run was killed right after these writes, an hour ago.
         database.history.delete_many({})
         database.runs.update_many({}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(hours=1)}})
         known = database.author_base_info.count_documents({})

@@ -1,4 +1,4 @@
-"""The main job, end to end: a real crawl of a sandbox into a real MongoDB."""
+"""The main job end to end: a crawl of a sandbox into MongoDB."""
 
 from __future__ import annotations
 
@@ -35,9 +35,7 @@ async def test_a_query_is_crawled_completely(
     assert (run["state"], run["close_reason"], run["calls"]["total"]) == ("ended", "finished", 243)
 
 
-async def test_typing_the_same_again_makes_no_detail_call(
-    start_sandbox: StartSandbox, make_crawler: MakeCrawler
-) -> None:
+async def test_the_same_command_makes_no_detail_call(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "60")
     crawler = make_crawler(sandbox)
     assert crawler("author_square").returncode == 0

@@ -1,4 +1,4 @@
-"""A whole crawl of a server that spoils every answer: benchmarks/malformed.py in small."""
+"""A whole crawl of a server that spoils every response: benchmarks/malformed.py, scaled down."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from xingtu_crawler.api.endpoints import DETAILS
 ANSWERS = 400
 
 
-async def test_a_crawl_of_malformed_answers_keeps_every_one(
+async def test_a_crawl_of_malformed_responses_keeps_all_of_them(
     start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
 ) -> None:
     answers = list(Fuzzer(seed=3, size=ANSWERS).answers(ANSWERS, huge=2, endpoints=tuple(DETAILS)))

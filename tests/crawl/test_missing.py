@@ -1,61 +1,46 @@
-"""What the dataset itself knows to be missing, failed or stale is streamed: benchmarks/missing.py in small."""
+"""`authors -a missing=1`, `failed=1` and `stale=7d` find their details in more authors than one batch holds.
+
+benchmarks/missing.py does the same with a million authors and measures memory and time.
+"""
 
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
-import pytest
 from harness import StartSandbox
-from pymongo import MongoClient
+from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import Place
-from benchmarks.missing import FEW, LATEST_FIRST_CALL_S, Streamed, broken, crawl, fill, missing
+from benchmarks.missing import at_random, at_the_end, fill, take_out
 from xingtu_crawler.api.endpoints import DETAILS, Platform
-from xingtu_crawler.sandbox.population import Population
 
-AUTHORS = 20_000
+AUTHORS = 5_000
 WANTED = 50
 
 
-pytestmark = pytest.mark.usefixtures("new_processes")  # the memory of a forked process is not that of a user's
+def test_missing_failed_and_stale_details_are_found_among_many_authors(
+    start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
+) -> None:
+    where = Place(start_sandbox("--authors", str(AUTHORS)), mongo_uri, mongo_db.name, tmp_path)
+    fill(where, AUTHORS)
 
+    def calls(**arguments: Any) -> int:
+        where.sandbox.control(reset_ledger=True)
+        assert where.crawl("authors", **arguments) == 0
+        return int(where.sandbox.ledger()["calls"])
 
-@pytest.fixture
-def many(start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path) -> Any:
-    """A place for crawls of a large dataset."""
-    where = Place(start_sandbox("--authors", str(AUTHORS)), mongo_uri, f"test_{uuid4().hex}", tmp_path)
-    yield where
-    with MongoClient[dict[str, Any]](mongo_uri) as client:
-        client.drop_database(where.database)
-        client.drop_database(f"{where.database}_few")
+    with where.documents() as database:
+        for star_ids in (at_the_end(database, WANTED), at_random(AUTHORS, WANTED)):
+            take_out(database, star_ids)
+            assert calls(missing=1) == WANTED
+            assert [database[each.collection].count_documents({}) for each in DETAILS.values()] == [AUTHORS] * 4
 
-
-def test_missing_details_are_found_in_any_number_of_authors(many: Place, start_sandbox: StartSandbox) -> None:
-    few = replace(many, sandbox=start_sandbox("--authors", str(FEW)), database=f"{many.database}_few")
-    (of_few, *_), of_many = missing(few, FEW, WANTED), missing(many, AUTHORS, WANTED)
-    print(of_few, *of_many, sep="\n")
-    assert broken(of_few, of_many, WANTED) == []
-
-
-def test_a_late_first_call_is_not_passed_over() -> None:
-    few = Streamed(FEW, 0, WANTED, 0, peak_mb=80, first_call_s=1)
-    late = Streamed(AUTHORS, 0, WANTED, 0, peak_mb=80, first_call_s=LATEST_FIRST_CALL_S + 0.1)
-    assert broken(few, [few, few], WANTED) == []
-    assert broken(few, [few, late], WANTED) == ["the first call comes within 10 s"]
-
-
-def test_failed_and_stale_details_are_found_in_any_number_of_authors(many: Place) -> None:
-    fill(many, AUTHORS)
-    chance, population = random.Random(1), Population(seed=1, size=AUTHORS)
-    chosen = [population.star_id(index) for index in chance.sample(range(AUTHORS), 2 * WANTED)]
-    old = datetime.now(UTC) - timedelta(days=8)
-    with many.documents() as database:
-        failed = [
+        chance = random.Random(1)
+        chosen = at_random(AUTHORS, 2 * WANTED)
+        failures = [
             {
                 "_id": f"{endpoint}:{star_id}:{Platform.SHORT_VIDEO}",
                 "endpoint": endpoint,
@@ -63,22 +48,18 @@ def test_failed_and_stale_details_are_found_in_any_number_of_authors(many: Place
                 "platform": Platform.SHORT_VIDEO.value,
                 "reason": "collection failed, please retry",
                 "terminal": number >= WANTED,
-                "failed_at": datetime.now(UTC),  # since they were answered
+                "failed_at": datetime.now(UTC),  # later than the stored documents
             }
             for number, star_id in enumerate(chosen)
             for endpoint in [chance.choice(list(DETAILS))]
         ]
-        database.failures.insert_many(failed)
-    of_failed = crawl(many, AUTHORS, failed=1)
-    print("failed:", of_failed)
-    assert (of_failed.exit_code, of_failed.calls) == (0, WANTED)
-    with many.documents() as database:
-        assert database.failures.count_documents({}) == WANTED  # those with nothing to be had
+        database.failures.insert_many(failures)
+        assert calls(failed=1) == WANTED
+        assert database.failures.count_documents({}) == database.failures.count_documents({"terminal": True}) == WANTED
+
         for star_id in chosen[:WANTED]:
             endpoint = chance.choice(list(DETAILS.values()))
-            aged = {"$set": {"crawl.fetched_at": old}}
-            database[endpoint.collection].update_one({"_id": f"{star_id}:{Platform.SHORT_VIDEO}"}, aged)
-    of_stale = crawl(many, AUTHORS, stale="7d")
-    print("stale:", of_stale)
-    assert (of_stale.exit_code, of_stale.calls) == (0, WANTED)
-    assert crawl(many, AUTHORS, stale="7d").calls == 0
+            old = {"$set": {"crawl.fetched_at": datetime.now(UTC) - timedelta(days=8)}}
+            database[endpoint.collection].update_one({"_id": f"{star_id}:{Platform.SHORT_VIDEO}"}, old)
+        assert calls(stale="7d") == WANTED
+        assert calls(stale="7d") == 0

@@ -77,6 +77,7 @@ def test_crawl_with_missing_authors_is_no_measurement(
     assert "INFO" in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("new_processes")  # measured as a child process
 def test_crawl_is_measured_from_its_first_call(mongo_uri: str, tmp_path: Path) -> None:
     with SandboxProcess.start(["--authors", "20"]) as sandbox:
         run = Contest(sandbox, mongo_uri, tmp_path, authors=20).crawl(OURS)
