@@ -1,4 +1,4 @@
-"""What every test shares: an environment without this project's variables, and one real MongoDB."""
+"""Shared by all tests: an environment without the project's variables, fork servers, and one MongoDB."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ hypothesis.settings.load_profile("xingtu")
 
 
 def pytest_configure() -> None:
-    """Forget the developer's settings, before any test module is imported: settings are read at import."""
+    """Remove the developer's settings before any test module is imported: settings are read at import."""
     for name in list(os.environ):
         if name.startswith(PROJECT_VARIABLES):
             del os.environ[name]
@@ -32,7 +32,7 @@ def pytest_configure() -> None:
 
 @pytest.fixture(scope="session", autouse=True)
 def _fork_servers() -> Iterator[None]:
-    """Start the commands and sandboxes of all tests with fork servers; these have ended when the session ends."""
+    """Start the commands and sandboxes of all tests with fork servers, which end with the session."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(subprocess, "Popen", fork_server.Popen)
         yield
@@ -41,22 +41,22 @@ def _fork_servers() -> Iterator[None]:
 
 @pytest.fixture
 def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start the commands of one test with a new interpreter each, as a user does."""
+    """Start each command of a test with a new interpreter, as a user does."""
     monkeypatch.setattr(subprocess, "Popen", fork_server.NewPopen)
 
 
 @pytest.fixture(scope="session")
 def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The URI of one embedded MongoDB for the whole session; it has stopped when the session ends."""
+    """The URI of one embedded MongoDB for the whole session."""
     with EmbeddedMongo(tmp_path_factory.mktemp("embedded") / "mongo", min_free_bytes=0) as uri:
         yield uri
 
 
 @pytest.fixture
 async def mongo_db(mongo_uri: str) -> AsyncIterator[AsyncDatabase[dict[str, Any]]]:
-    """An empty database of its own for one test."""
+    """An empty database for one test."""
     name = f"test_{uuid4().hex}"
-    # A test that waits for a crawl stops the event loop, and with it a monitor that would then think the server away.
+    # A test that waits for a crawl blocks the event loop; a monitor in it would then consider the server away.
     client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(
         mongo_uri, tz_aware=True, serverMonitoringMode="poll", heartbeatFrequencyMS=3_600_000
     )

@@ -1,9 +1,9 @@
-"""Starts `python -m scrapy` and sandboxes in milliseconds: a server has imported what they need and forks for each.
+"""Starts `python -m scrapy` and sandboxes in milliseconds, in processes forked from one with all imports done.
 
-A new interpreter spends two seconds on imports, most of what a small crawl costs. What is forked is a process of its
-own as any other: it has a pid, gets signals, the environment, the working directory and the streams that it was
-started with, and ends as the interpreter ends. Only the imports are not its own. `Popen` decides: a command that a
-server cannot start in the same way is started as always. This file is also the server's program.
+A new interpreter spends two seconds on imports, which is most of the time of a small crawl. A forked process has its
+own pid, environment, working directory and standard streams, receives signals and ends as an interpreter does; only
+the imported modules are not its own. `Popen` has the interface of `subprocess.Popen` and uses a fork server for the
+commands that it can start; it starts all others normally. The server's program is this file too.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ _MODULES = {
     ),
     "xingtu_crawler.sandbox": ("xingtu_crawler.sandbox",),
 }
-"""What is run with `python -m`, and the packages that its server imports."""
+"""Modules run with `python -m`, each with the packages that its server imports."""
 _LEFT_OUT = ("xingtu_crawler.settings", "scrapy.extensions.statsmailer")
-"""Settings read the environment when they are imported, so each process imports them; the other one is deprecated."""
+"""Modules that a server does not import: the settings read the environment at import; the other one is deprecated."""
 _INTERPRETER = ("COVERAGE_", "LANG", "LC_", "LD_", "PYTHON", "TZ")
-"""Variables with these prefixes have done their work once an interpreter runs: each set of them has its own server."""
+"""Prefixes of variables that only a new interpreter reads; each set of their values has its own server."""
 _LENGTH = 4
 _STREAMS = 4
-"""A command comes with its standard streams and the pipe for its pid and its exit code."""
+"""Each command comes with its standard streams and a pipe for its pid and exit code."""
 
 
 NewPopen = subprocess.Popen
-"""Starts everything as always, with no fork server."""
+"""Starts a new interpreter for every command."""
 
 
 class Popen(subprocess.Popen[Any]):
-    """`subprocess.Popen`, which has a fork server start what one can start."""
+    """A `subprocess.Popen` that starts a command with a fork server where it can."""
 
     _status: _Status | None = None
 
@@ -98,7 +98,7 @@ def _is_forkable(args: Sequence[str], env: Mapping[str, str]) -> bool:
 
 
 class _Status:
-    """The end of one forked process, as its server reports it."""
+    """The pid and the exit code of a forked process, as its server reports them."""
 
     def __init__(self, pipe: int) -> None:
         self._pipe = os.fdopen(pipe, "r", encoding="ascii")
@@ -144,7 +144,7 @@ class _Client:
         return _Status(pipe)
 
     def stop(self) -> None:
-        """End the server; what it has started goes on."""
+        """End the server; the processes that it started continue."""
         self._control.close()
         self._process.wait()
 
@@ -170,12 +170,12 @@ def stop() -> None:
 
 
 def _serve(control: socket.socket) -> dict[str, Any] | None:
-    """Fork for each command that comes; return the command in the new process, None once the client has left."""
+    """Fork for each command; return the command in the new process, and None once the client has left."""
     woken, wake = socket.socketpair()
     wake.setblocking(False)
     signal.set_wakeup_fd(wake.fileno())
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the tests, and with them this server
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the client, and that ends this server
     running: dict[int, int] = {}
     gc.collect()
     gc.freeze()  # so that a collection in a forked process does not copy every page
@@ -232,7 +232,7 @@ def _import(module: str) -> None:
 
 
 def _become(command: Mapping[str, Any], module: str) -> None:
-    """Turn this process into the one that `python -m MODULE` would be."""
+    """Run the command in this process, as `python -m MODULE` does."""
     os.environ.clear()
     os.environ.update(command["env"])
     time.tzset()
@@ -240,7 +240,7 @@ def _become(command: Mapping[str, Any], module: str) -> None:
     if command["session"]:
         os.setsid()
     for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
-        # New objects, because the old ones remember what kind of file was there.
+        # The old objects remember properties of the old files.
         old = getattr(sys, name)
         binary = open(old.fileno(), f"{mode}b", closefd=False)  # noqa: SIM115
         is_line = name == "stderr" or binary.isatty()

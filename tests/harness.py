@@ -1,4 +1,4 @@
-"""Runs the real thing: `scrapy …` in a process of its own, as a user would type it."""
+"""Runs `scrapy …` in its own process, as a user does."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from xingtu_crawler.sandbox.process import SandboxProcess
 ROOT = fork_server.ROOT
 
 PATIENCE_S = 300
-"""How long a test waits for what must come: longer than any machine needs, and less than `timeout` of pytest."""
+"""Maximum time to wait for what must happen: longer than any machine needs, shorter than pytest's `timeout`."""
 QUICK = {"XINGTU_BACKOFF_BASE": "0.02", "XINGTU_BACKOFF_MAX": "0.2"}
-"""Settings that make pauses short; what is tested is what comes after them."""
+"""Settings that make pauses short."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finished:
-    """What a command came to."""
+    """The exit code and the output of a command."""
 
     returncode: int
     stdout: str
@@ -33,12 +33,12 @@ class Finished:
 
     @property
     def error_lines(self) -> list[str]:
-        """The lines that tell of an error: the command's own and the log's."""
+        """The error lines of the command and of the log."""
         return [line for line in self.stderr.splitlines() if line.startswith("error: ") or " ERROR: " in line]
 
 
 def environment(**variables: str) -> dict[str, str]:
-    """Return this process's environment without what belongs to the project, plus `variables`."""
+    """Return this process's environment without the project's variables, plus `variables`."""
     inherited = {
         name: value for name, value in os.environ.items() if not name.startswith(("JUSTONEAPI_", "MONGO_", "XINGTU_"))
     }

@@ -1,4 +1,4 @@
-"""Compares a raw payload with what was kept of it. It knows the documented conversions, and nothing of the models."""
+"""Compares a raw payload with its stored form. Knows the documented conversions, and nothing of the models."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 FILLED = ("item_id", "create_time", "play")
-"""The fields of a recommended video in which 0 is a value."""
+"""The fields of a recommended video where 0 is a value."""
 
 
 def leaves(value: Any, path: str = "") -> list[str]:
@@ -20,7 +20,7 @@ def leaves(value: Any, path: str = "") -> list[str]:
 
 
 def lost(raw: Any, kept: Any, unparsed: dict[str, Any], zeros: bool, path: str = "") -> list[str]:
-    """Return the paths of what is in `raw` and neither in `kept` nor in `unparsed`; `zeros`: 0 may have become None."""
+    """Return the paths in `raw` that are neither in `kept` nor in `unparsed`; `zeros`: 0 may have become None."""
     if path in unparsed:
         is_kept = repr(unparsed[path]["raw"]) == repr(raw)
     elif isinstance(raw, dict | list) and raw and type(kept) is type(raw):
@@ -52,7 +52,7 @@ def is_same(raw: Any, kept: Any, name: str, zeros: bool) -> bool:
         same |= raw == "" or no_time or not_supplied
     elif isinstance(kept, bool):
         same |= str(raw).lower() in (("true", "1") if kept else ("false", "0"))
-    elif isinstance(kept, dict):  # an empty object has all the fields of its model, as null
+    elif isinstance(kept, dict):  # an empty object gets all fields of its model, as null
         same |= raw == {} and all(value is None for value in kept.values())
     elif not isinstance(raw, bool):
         figure = number(raw)

@@ -1,4 +1,4 @@
-"""What the package's source says by itself: the close reasons, stats and outcomes that it can bring about."""
+"""Finds the close reasons, stats and outcomes in the source of the package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ PACKAGE = ROOT / "xingtu_crawler"
 
 @cache
 def nodes(part: str = "") -> list[ast.AST]:
-    """Return every node of every module, or of those below one folder, or of one."""
+    """Return the syntax nodes of all modules, of those in one folder, or of one module."""
     where = Path(PACKAGE, part)
     paths = [where] if where.suffix else sorted(where.rglob("*.py"))
     return [node for path in paths for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))]
 
 
 def texts(node: ast.expr | None) -> Iterator[str]:
-    """Yield what a text can be, `{}` for what differs from case to case; nothing where it is no text at all."""
+    """Yield the possible values of a string expression, with `{}` for the variable parts; nothing for other types."""
     match node:
         case ast.Constant(value=str(text)):
             yield text
@@ -43,21 +43,21 @@ def name_of(node: ast.expr) -> str:
 
 
 def assigned(name: str, part: str = "") -> Iterator[str]:
-    """Yield the texts that are assigned to a name: a variable, an attribute or a constant."""
+    """Yield the strings assigned to a name: a variable, an attribute or a constant."""
     for node in nodes(part):
         if isinstance(node, ast.Assign) and any(name_of(target) == name for target in node.targets):
             yield from texts(node.value)
 
 
 def calls(names: set[str], part: str = "") -> Iterator[list[ast.expr]]:
-    """Yield the positional arguments of the calls of functions and methods of these names."""
+    """Yield the positional arguments of all calls of functions and methods with these names."""
     for node in nodes(part):
         if isinstance(node, ast.Call) and name_of(node.func) in names:
             yield node.args
 
 
 def close_reasons() -> set[str]:
-    """Return every close reason that the code can give a crawl, and those that are Scrapy's own."""
+    """Return every close reason of the code, and Scrapy's own."""
     found = {"finished", "shutdown", "start_error", *assigned("close_reason")}
     for arguments in calls({"CloseSpider", "close", "give_up", "refusal"}):
         found.update(*map(texts, arguments[-1:]))
@@ -70,14 +70,14 @@ def close_reasons() -> set[str]:
 
 
 def stats() -> set[str]:
-    """Return the name of every stat that the code counts or sets, `{}` for what differs from case to case."""
+    """Return the name of every stat that the code counts or sets, with `{}` for the variable parts."""
     found: set[str] = set()
     for name, *_ in calls({"inc_value", "set_value", "max_value", "min_value"}):
         found.update(assigned(name.id) if isinstance(name, ast.Name) else texts(name))
-    for folder, counter in (("storage", "_count"), ("spiders", "tally")):  # both are told the name without its prefix
+    for folder, counter in (("storage", "_count"), ("spiders", "tally")):  # both take the name without its prefix
         for arguments in calls({counter}, folder):
             found.update(f"xingtu/{name}" for name in texts(arguments[0]))
-    return found - {"xingtu/{}"}  # where those two come together
+    return found - {"xingtu/{}"}  # these two functions themselves
 
 
 def outcomes() -> set[str]:

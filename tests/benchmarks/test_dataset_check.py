@@ -1,4 +1,4 @@
-"""What a dataset lacks, or has twice, is found."""
+"""The check of a dataset finds missing and duplicate documents."""
 
 from __future__ import annotations
 

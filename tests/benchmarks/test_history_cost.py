@@ -1,4 +1,4 @@
-"""What history costs is the median of the rounds, until everything is stored."""
+"""The cost of history is the median of the rounds, measured until everything is stored."""
 
 from __future__ import annotations
 

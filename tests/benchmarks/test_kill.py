@@ -1,4 +1,4 @@
-"""What the benchmark of kills calls broken."""
+"""What the benchmark of kills reports as broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the benchmark of missing details calls broken."""
+"""What the benchmark of missing details reports as broken."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the benchmark of the pace says that a limit is in use."""
+"""When the benchmark of the pace considers a limit used."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def _reached(calls: Calls, limit: float, **options: float) -> float:
 
 def test_a_limit_is_used_from_where_it_is_used_for_five_seconds() -> None:
     calls = Calls.of(_calls((0, 4, 50), (4, 20, 100)), 20)
-    # Five seconds of which the first 0.5 at half the rate come to 0.95.
+    # Five seconds with the first 0.5 at half the rate: 0.95 of the limit.
     assert _reached(calls, 100) == pytest.approx(3.5, abs=0.03)
 
 
@@ -46,6 +46,6 @@ def test_a_halved_limit_is_not_used_well_while_every_second_call_is_refused() ->
     ledger = _calls((0, 20, 50)) + _calls((0, 6, 50), outcome="302")
     calls = Calls.of(ledger, 20)
     assert _reached(calls, 50) == 0
-    # 2 % of what comes in five seconds are five calls: a tenth of a second.
+    # 2 % of the calls of five seconds are five calls: a tenth of a second.
     assert _reached(calls, 50, most_refused=MOST_REFUSED) == pytest.approx(5.9, abs=0.05)
     assert calls.share_refused == pytest.approx(300 / 1300)

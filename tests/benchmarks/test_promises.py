@@ -1,4 +1,4 @@
-"""The runner of the benchmarks of the promises: one that fails is not lost among those that hold."""
+"""The runner of the promise benchmarks: one failure fails the whole run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A spider that is not of this project runs inside it as in any Scrapy project: no token, no store, no API session."""
+"""A foreign spider runs inside this project as in any Scrapy project: no token, no store, no API session."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Own(scrapy.Spider):
 
     def parse(self, response):
         yield {"title": response.css("title::text").get(), "url": response.url}
-        # The page behind the link has the same link: without a filter of duplicates the crawl would never end.
+        # The linked page has the same link: without a duplicate filter the crawl would not end.
         yield response.follow(response.css("a::attr(href)").get())
 """
 
@@ -59,7 +59,7 @@ async def site() -> AsyncIterator[str]:
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Return a working directory with a spider of one's own in it."""
+    """Return a working directory with a foreign spider in it."""
     (tmp_path / "own.py").write_text(OWN, encoding="utf-8")
     return tmp_path
 

@@ -1,4 +1,4 @@
-"""MongoDB killed, stopped, gone for good: benchmarks/outage.py in small, each with a mongod of its own."""
+"""MongoDB killed, stopped, gone for good: benchmarks/outage.py, scaled down; each test has its own mongod."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ AUTHORS = 80
 
 @pytest.fixture
 def sandbox(start_sandbox: StartSandbox) -> SandboxProcess:
-    """So slow that MongoDB can go while many calls are in flight."""
+    """A sandbox so slow that many calls are in flight when MongoDB goes away."""
     return start_sandbox("--authors", str(AUTHORS), "--latency", "50", "--jitter", "50", *faults(code_301=0.05))
 
 
 @pytest.fixture
 def where(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Place]:
-    """A crawl's place with a MongoDB that no other test uses, and that is started again when it dies."""
+    """A place with its own MongoDB, which its keeper restarts when it dies."""
     with EmbeddedMongo(tmp_path / "mongo", min_free_bytes=0) as uri:
         yield Place(sandbox, uri, "away", tmp_path)
 
@@ -34,7 +34,7 @@ def test_a_mongod_that_is_killed_and_comes_back_costs_nothing(where: Place) -> N
     result = through_outages(where, authors=AUTHORS, outages=2, outage=kill, variables=daily_cap)
     print(result)
     assert result.broken() == []
-    # A claim whose acknowledgement was lost is made again: the cap counts too much then, never too little.
+    # A claim whose acknowledgement is lost is made again: the cap then counts too many calls, never too few.
     with where.documents() as database:
         day = database.daily_calls.find_one()
     assert day is not None
@@ -50,7 +50,7 @@ def test_a_mongod_that_stands_still_costs_nothing(where: Place) -> None:
 
 
 @pytest.mark.parametrize("how", ["dead", "silent"])
-def test_what_is_answered_while_mongodb_is_gone_for_good_is_spilled_and_loaded_first(
+def test_responses_while_mongodb_is_gone_for_good_are_spilled_and_loaded_first(
     sandbox: SandboxProcess, tmp_path: Path, how: str
 ) -> None:
     with (mongo := LoneMongo()) as uri:

@@ -1,4 +1,4 @@
-"""The order of pages and details: the pages never run ahead of the details, and never let them run out."""
+"""The order of pages and details: pages do not run ahead of the details, and the details do not run out."""
 
 from __future__ import annotations
 
@@ -35,13 +35,11 @@ async def test_a_page_is_fetched_while_the_details_of_the_one_before_are(
     assert list(details_before) == [1, 2, 3, 4, 5]
     for page in (3, 4, 5):
         known = (page - 1) * PER_PAGE
-        assert details_before[page] < known, "there is work while it is fetched"
-        assert details_before[page] >= known - AHEAD * IN_FLIGHT, "it does not run ahead"
+        assert details_before[page] < known, "details are left to fetch while the page is fetched"
+        assert details_before[page] >= known - AHEAD * IN_FLIGHT, "the page does not run ahead"
 
 
-async def test_as_many_calls_are_in_flight_as_are_asked_for(
-    start_sandbox: StartSandbox, make_crawler: MakeCrawler
-) -> None:
+async def test_concurrent_requests_are_in_flight(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "200", "--latency", "300")
     done = make_crawler(sandbox)("author_square", settings={"CONCURRENT_REQUESTS": 100})
     assert done.returncode == 0, done.stderr

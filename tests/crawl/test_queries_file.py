@@ -1,4 +1,4 @@
-"""Several queries in one crawl: their sweeps run side by side, share the details, and go on together."""
+"""Several queries in one crawl: their sweeps run side by side, share details, and resume together."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ QUERIES = "# both halves of the sandbox\ngender=FEMALE\n\ngender=MALE  # the oth
 
 @pytest.fixture
 def sandbox(start_sandbox: StartSandbox) -> SandboxProcess:
-    """A sandbox of 400 authors who take 100 ms to answer."""
+    """A sandbox of 400 authors that responds after 100 ms."""
     return start_sandbox("--authors", "400", "--latency", "100")
 
 
@@ -42,7 +42,7 @@ async def test_sweeps_run_side_by_side(sandbox: SandboxProcess, crawler: Crawler
     assert {each["state"] for each in sweeps.values()} == {"finished"}
     assert sum(each["authors"] for each in sweeps.values()) == await mongo_db.authors.count_documents({}) > 300
     assert "authors found by gender=FEMALE" in done.stderr
-    # Two pages at a time, and never more: one of each sweep.
+    # At most two pages at a time: one per sweep.
     assert sandbox.ledger()["max_in_flight"] == 2
     pages = [call["page"] for call in searches(sandbox)]
     assert pages[:6] == [1, 1, 2, 2, 3, 3]
@@ -51,7 +51,7 @@ async def test_sweeps_run_side_by_side(sandbox: SandboxProcess, crawler: Crawler
     assert run["authors"] == await mongo_db.authors.count_documents({})
 
 
-async def test_what_was_killed_goes_on_together(sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database) -> None:
+async def test_killed_sweeps_resume_together(sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database) -> None:
     process = crawler.start("author_square", queries_file="queries.txt", endpoints="base_info")
     wait_until(lambda: sandbox.ledger()["answered"] >= 150 or process.poll() is not None)
     process.send_signal(signal.SIGKILL)
@@ -65,7 +65,7 @@ async def test_what_was_killed_goes_on_together(sandbox: SandboxProcess, crawler
     assert sandbox.ledger()["answered_twice"] <= NOT_DURABLE
 
 
-async def test_an_author_of_two_queries_is_asked_once_and_counts_once(
+async def test_an_author_of_two_queries_is_fetched_once_and_counts_once(
     sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     (tmp_path / "same.txt").write_text("sort=DEFAULT\nsort=FANS\n", encoding="utf-8")
@@ -80,7 +80,7 @@ async def test_an_author_of_two_queries_is_asked_once_and_counts_once(
     assert await mongo_db.search_hits.count_documents({}) == 80
 
 
-async def test_max_authors_is_for_the_crawl_and_a_larger_one_goes_on(
+async def test_max_authors_is_for_the_crawl_and_a_larger_one_resumes(
     sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database
 ) -> None:
     for limit, pages in ((50, [1, 1, 2, 2]), (100, [3, 3])):
@@ -92,7 +92,7 @@ async def test_max_authors_is_for_the_crawl_and_a_larger_one_goes_on(
     assert await mongo_db.sweeps.count_documents({}) == 2
 
 
-async def test_many_queries_are_under_way_a_few_at_a_time(
+async def test_only_a_few_of_many_queries_are_open_at_a_time(
     sandbox: SandboxProcess, crawler: Crawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     lines = [f"follower_range={number}000-{number + 40}000 sort=FANS" for number in range(10, 22)]
@@ -106,7 +106,7 @@ async def test_many_queries_are_under_way_a_few_at_a_time(
 async def test_one_query_that_is_incomplete_keeps_all_open(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
-    """Else the same command would pay once more for the pages of all others."""
+    """Otherwise the same command would pay for the pages of the others again."""
     (tmp_path / "queries.txt").write_text(QUERIES, encoding="utf-8")
     sandbox = start_sandbox("--authors", "90")
     crawler = make_crawler(sandbox)
@@ -135,7 +135,7 @@ async def test_queries_are_planned_with_one_page_each(
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("gender=FEMALE\ngendr=MALE\n", "line 2: Unknown argument gendr=: did you mean gender=?"),
         ("gender=FEMALE gender=MALE\n", "line 1: gender= is given twice."),
@@ -148,12 +148,12 @@ async def test_queries_are_planned_with_one_page_each(
     ],
 )
 def test_a_wrong_line_is_named_before_any_call(
-    sandbox: SandboxProcess, crawler: Crawler, tmp_path: Path, text: str, said: str
+    sandbox: SandboxProcess, crawler: Crawler, tmp_path: Path, text: str, message: str
 ) -> None:
     (tmp_path / "wrong.txt").write_text(text, encoding="utf-8")
     done = crawler("author_square", queries_file="wrong.txt", sort="DEFAULT")
     assert done.returncode == 2
     assert len(done.error_lines) == 1
     assert done.error_lines[0].startswith("error: wrong.txt")
-    assert said in done.error_lines[0]
+    assert message in done.error_lines[0]
     assert sandbox.ledger()["calls"] == 0

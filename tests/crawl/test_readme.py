@@ -12,9 +12,9 @@ from harness import ROOT, Finished, environment, run
 
 PAGES = ("README.md", "README.zh-CN.md")
 NOT_TYPED = {
-    "make demo",  # below, and by .ci/run without the packages of the tests
+    "make demo",  # below, and in .ci/run without the packages of the tests
     "make test",  # is running
-    "scrapy mongo",  # runs until Ctrl-C: tests/commands/test_mongo.py types both
+    "scrapy mongo",  # runs until Ctrl-C: see tests/commands/test_mongo.py
 }
 AN_AUTHOR = "$(scrapy find authors --limit 1 --fields star_id --lines | cut -d'\"' -f8)"
 MEANT = {
@@ -64,9 +64,9 @@ def test_the_commands_of_the_readmes_do_what_they_say(tmp_path: Path) -> None:
     lines = [line for line in dict.fromkeys(line for page in PAGES for line in commands(page)) if line not in NOT_TYPED]
     script = "\n".join(["set -e", *(f"echo '>>>'\n{MEANT.get(line, line)}" for line in lines)])
     done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=variables(JUSTONEAPI_ENV="sandbox"))
-    said = done.stdout.split(">>>\n")[1:]
-    assert done.returncode == 0, f"{lines[len(said) - 1]}: {done.stderr}"
-    for line, output in zip(lines, said, strict=True):
+    outputs = done.stdout.split(">>>\n")[1:]
+    assert done.returncode == 0, f"{lines[len(outputs) - 1]}: {done.stderr}"
+    for line, output in zip(lines, outputs, strict=True):
         assert output.strip() or not line.startswith("scrapy "), line
 
 
@@ -75,7 +75,7 @@ def test_the_readmes_have_commands() -> None:
     assert {"make demo", "make test", ". .venv/bin/activate", "export JUSTONEAPI_ENV=sandbox"} <= set(english)
     assert {"scrapy status", "scrapy mongo", "scrapy plan author_square -a …"} <= set(english)
     assert {"scrapy replay", "scrapy find authors --limit 1", "scrapy crawl authors -a star_ids=…"} <= set(chinese)
-    # The same three lines lead to the real API.
+    # Both pages show the same way to the real API.
     assert [line for line in english if "max_calls" in line] == [line for line in chinese if "max_calls" in line]
 
 

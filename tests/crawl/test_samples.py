@@ -1,4 +1,4 @@
-"""The documented samples, crawled: every leaf of them is in MongoDB, typed or raw."""
+"""A crawl of the documented samples: every leaf is in MongoDB, typed or raw."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ AUDIENCE = {"base_resp": {"status_code": 0, "status_message": ""}, "distribution
 
 @pytest.fixture
 async def api() -> AsyncIterator[TestServer]:
-    """A server that answers every question with the documented sample."""
+    """A server that responds with the documented samples."""
 
     def answer(document: Any) -> Any:
         async def handler(_: web.Request) -> web.Response:
@@ -69,7 +69,7 @@ async def test_every_leaf_of_the_samples_is_in_mongodb(crawler: Crawler, mongo_d
     for name, sample in SAMPLES.items():
         document = await mongo_db[name if name != "author_search" else "authors"].find_one({})
         assert document is not None
-        # What is paid for at every call: the code stands beside the data.
+        # The code is stored beside the data.
         assert document["crawl"]["code"] == sample["code"]
         raw, kept = sample["data"], document["data"]
         if name == "author_search":
@@ -84,12 +84,11 @@ async def test_every_leaf_of_the_samples_is_in_mongodb(crawler: Crawler, mongo_d
         assert missing == [], name
         total += len(leaves(raw)) + 1
         covered += len(leaves(raw)) + 1 - len(missing)
-    print(f"leaf coverage: {covered} of {total} leaves of the five samples are in MongoDB")
     assert covered == total > 400
 
 
 async def test_a_sixth_endpoint_is_one_entry_and_one_model(crawler: Crawler, mongo_db: Database) -> None:
-    """Registering an endpoint and a model is all it takes to crawl it, history and codebook included."""
+    """An endpoint needs only a registry entry and a model: crawl, history and codebook follow."""
     (crawler.cwd / "sixth.py").write_text(
         f'''
 import sys

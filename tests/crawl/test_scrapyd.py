@@ -1,4 +1,4 @@
-"""Deployed to a real scrapyd: the egg, a job and its end, a job that fails, a job that is cancelled."""
+"""The project deployed to scrapyd: the egg, a job that succeeds, one that fails, one that is cancelled."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from xingtu_crawler.sandbox.process import SandboxProcess
 
 PROJECT = "xingtu_crawler"
 SENTINEL = "SENTINEL-9f3b7c21-NEVER-SHOWN"
-"""The token. It is in the daemon's environment; whatever is found anywhere else is a leak."""
+"""The token in the daemon's environment; anywhere else it is a leak."""
 FROM_A_FILE = "SENTINEL-51d0e8aa-OF-THE-FILE"
 DETAILS = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
 NOT_DEPLOYED = shutil.ignore_patterns(
@@ -48,14 +48,14 @@ poll_interval = 0.1
 
 @dataclass(frozen=True, slots=True)
 class Scrapyd:
-    """A running scrapyd in a folder of its own; its own log is `scrapyd.log`. `project` is what was deployed."""
+    """A running scrapyd in its own folder, where it logs to `scrapyd.log`. `project` is the deployed copy."""
 
     folder: Path
     port: int
     project: Path
 
     def ask(self, method: str, path: str, **fields: object) -> str:
-        """Return the page or answer at `path`; `fields` are sent as a form."""
+        """Return the body at `path`; `fields` are sent as a form."""
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=PATIENCE_S)
         try:
             headers = {"Content-Type": "application/x-www-form-urlencoded"} if fields else {}
@@ -68,19 +68,19 @@ class Scrapyd:
         return text
 
     def answer(self, method: str, path: str, **fields: object) -> dict[str, Any]:
-        """Return a JSON answer; it says ok."""
+        """Return a JSON body whose status is ok."""
         answer: dict[str, Any] = json.loads(self.ask(method, path, **fields))
         assert answer["status"] == "ok", answer
         return answer
 
     def schedule(self, job: str, database: str, **arguments: object) -> None:
-        """Start a crawl of the author square into `database`."""
+        """Schedule a crawl of `author_square` into `database`."""
         settings = [f"MONGO_DATABASE={database}"]
         fields = {"project": PROJECT, "spider": "author_square", "jobid": job, "setting": settings, **arguments}
         self.answer("POST", "/schedule.json", **fields)
 
     def wait_for_end(self, job: str) -> None:
-        """Return when a job has ended, however it did."""
+        """Return once a job has ended, in whatever way."""
         wait_until(lambda: self.answer("GET", f"/status.json?job={job}")["currstate"] == "finished")
 
     def job_log(self, job: str) -> list[str]:
@@ -89,11 +89,11 @@ class Scrapyd:
         return path.read_text(encoding="utf-8").splitlines()
 
     def own_log(self) -> str:
-        """Return scrapyd's own log, in which standard error of the jobs ends too."""
+        """Return scrapyd's own log, which also has the standard error of the jobs."""
         return (self.folder / "scrapyd.log").read_text(encoding="utf-8")
 
     def stop_jobs(self) -> None:
-        """Cancel what a failed test has left running."""
+        """Cancel the jobs that a failed test has left running."""
         for job in self.answer("GET", f"/listjobs.json?project={PROJECT}")["running"]:
             self.answer("POST", "/cancel.json", project=PROJECT, job=job["id"])
             self.wait_for_end(job["id"])
@@ -101,14 +101,14 @@ class Scrapyd:
 
 @pytest.fixture(scope="module")
 def sandbox() -> Iterator[SandboxProcess]:
-    """A sandbox that refuses the token which a crawl uses when none is set: the jobs must have the daemon's."""
+    """A sandbox that refuses the default token of the sandbox, so that the jobs need the daemon's."""
     with SandboxProcess.start(["--authors", "2000", "--token", "sandbox=invalid"]) as process:
         yield process
 
 
 @pytest.fixture(scope="module")
 def scrapyd(sandbox: SandboxProcess, mongo_uri: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scrapyd]:
-    """A scrapyd whose environment has the token."""
+    """A scrapyd with the token in its environment."""
     project = tmp_path_factory.mktemp("deploy") / "project"
     folder = tmp_path_factory.mktemp("scrapyd")
     with serving(folder, project, sandbox, mongo_uri, JUSTONEAPI_TOKEN=SENTINEL) as server:
@@ -128,7 +128,7 @@ def serving(folder: Path, project: Path, sandbox: SandboxProcess, mongo_uri: str
         **QUICK,
         **token,
     )
-    # What runs must come out of the egg, which is not what coverage is measured of.
+    # The jobs must run from the egg, which coverage does not measure.
     foreign = ("PYTHONPATH", "SCRAPY_SETTINGS_MODULE", "COVERAGE_")
     env = {name: value for name, value in env.items() if not name.startswith(foreign)}
     log = folder / "scrapyd.log"
@@ -148,7 +148,7 @@ def serving(folder: Path, project: Path, sandbox: SandboxProcess, mongo_uri: str
 
 
 def free_port() -> int:
-    """Return a port of the loopback address that nobody listens on; scrapyd does not take 0."""
+    """Return an unused port on loopback; scrapyd does not accept 0."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -156,7 +156,7 @@ def free_port() -> int:
 
 
 def deploy(scrapyd: Scrapyd) -> None:
-    """Run `scrapyd-deploy` in a copy of the project, since it writes into the tree."""
+    """Run `scrapyd-deploy` in a copy of the project, because it writes into the tree."""
     copy = scrapyd.project
     shutil.copytree(ROOT, copy, ignore=NOT_DEPLOYED)
     configuration = (copy / "scrapy.cfg").read_text(encoding="utf-8")
@@ -172,7 +172,7 @@ def deploy(scrapyd: Scrapyd) -> None:
 
 @pytest.fixture
 def database(mongo_uri: str) -> Iterator[Database[dict[str, Any]]]:
-    """An empty database of its own for one job."""
+    """An empty database for one job."""
     with MongoClient[dict[str, Any]](mongo_uri, tz_aware=True) as client:
         name = f"test_{uuid4().hex}"
         yield client[name]
@@ -244,13 +244,13 @@ def test_the_token_may_come_from_a_file(
         server.wait_for_end("filed")
     assert "Process finished: project='xingtu_crawler' spider='author_square' job='filed'" in server.own_log()
     assert database.author_base_info.count_documents({}) == 20
-    # With no other token: the sandbox refuses the one that stands where none is set.
+    # No other token was used; the sandbox would have refused the default one.
     assert [run_record["tokens"] for run_record in database.runs.find()] == [[fingerprint(FROM_A_FILE)]]
     assert_nowhere(FROM_A_FILE, server.folder, database)
 
 
 def assert_nowhere(token: str, folder: Path, database: Database[dict[str, Any]]) -> None:
-    """See that a token is in no file that scrapyd wrote and in no record of a run."""
+    """Assert that a token is in no file of scrapyd and in no record of a run."""
     for file in folder.rglob("*"):
         assert not file.is_file() or token.encode() not in file.read_bytes(), file
     records = database.runs.find().to_list()
@@ -273,7 +273,7 @@ def test_a_wrong_argument_ends_the_job_with_an_exit_status_and_one_line(
     assert database.list_collection_names() == []
 
 
-def test_cancelling_lets_what_is_in_flight_land_and_closes_the_run(
+def test_cancelling_waits_for_calls_in_flight_and_closes_the_run(
     scrapyd: Scrapyd, sandbox: SandboxProcess, database: Database[dict[str, Any]]
 ) -> None:
     sandbox.control(reset_ledger=True, latency=300)

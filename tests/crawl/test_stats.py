@@ -1,4 +1,4 @@
-"""Every stat that a troubled crawl leaves behind is on docs/stats.md."""
+"""Every stat of a crawl with many faults is documented in docs/stats.md."""
 
 from __future__ import annotations
 

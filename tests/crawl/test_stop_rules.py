@@ -1,4 +1,4 @@
-"""Why paging ends, what is left out on the way, and what the same command does about it, against a scripted search."""
+"""Why paging ends, which pages are missing then, and what the same command does about them: a scripted search."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def api() -> ScriptedApi:
 
 @pytest.fixture
 async def crawl(api: ScriptedApi, mongo_uri: str, mongo_db: Database, tmp_path: Path) -> AsyncIterator[Crawl]:
-    """Return what crawls the scripted search, one attempt for each call, and returns how that ended."""
+    """Return a function that crawls the scripted search with one attempt per request."""
     async with serving(api) as base_url:
         crawler = Crawler(base_url, mongo_uri, mongo_db.name, tmp_path)
 
@@ -39,15 +39,15 @@ async def crawl(api: ScriptedApi, mongo_uri: str, mongo_db: Database, tmp_path: 
 
 
 async def sweep_of(mongo_db: Database) -> dict[str, Any]:
-    """Return the one sweep there is."""
+    """Return the only sweep."""
     (sweep,) = await mongo_db.sweeps.find().to_list()
     return sweep
 
 
 FULL = {number: page(number, authors((number - 1) * 20)) for number in range(1, 20)}
-"""A search that never ends by itself."""
+"""A search that does not end by itself."""
 Case = tuple[dict[int, Any], dict[str, Any], list[int], tuple[int, str, int | None]]
-"""The script, the arguments; the pages that are asked; exit code, state of the sweep, next page."""
+"""Script, arguments; requested pages; exit code, state of the sweep, next page."""
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ Case = tuple[dict[int, Any], dict[str, Any], list[int], tuple[int, str, int | No
         ("max_authors", ({}, {"max_authors": 45}, [1, 2, 3], (0, "finished", 4))),
     ],
 )
-async def test_paging_ends_and_says_why(
+async def test_paging_ends_and_logs_why(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database, reason: str, case: Case
 ) -> None:
     script, arguments, pages, expected = case
@@ -89,14 +89,14 @@ async def test_paging_ends_and_says_why(
     sweep = await sweep_of(mongo_db)
     assert (done.returncode, sweep["state"], sweep["next_page"]) == expected
     assert sweep["stop_reason"] == reason
-    # What was paid for is there, page for page.
+    # Every page that was paid for is stored.
     assert await mongo_db.search_hits.count_documents({}) == sum(each["authors"] for each in sweep["pages"].values())
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["close_reason"] == ("max_authors" if reason == "max_authors" else "finished")
 
 
-async def test_a_query_that_the_api_refuses_is_told_in_one_line(
+async def test_a_query_that_the_api_refuses_is_logged_in_one_line(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     api.script = {1: code(400, "followerRange is invalid")}
@@ -116,7 +116,7 @@ async def test_a_query_without_authors_is_no_failure(api: ScriptedApi, crawl: Cr
 
 
 @pytest.mark.parametrize("missed", [code(500), NO_PAGE, code(0), code(201)])
-async def test_a_page_that_comes_at_the_second_try_is_no_failure(
+async def test_a_page_that_succeeds_at_the_second_try_is_no_failure(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database, missed: dict[str, Any]
 ) -> None:
     api.script = {2: [missed, page(2, authors(20))]}
@@ -128,7 +128,7 @@ async def test_a_page_that_comes_at_the_second_try_is_no_failure(
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["failures"]["open"] == 0
-    # What was no page is kept as it came, and that is told.
+    # A response that is no page is kept raw, and the exit code reports it.
     quarantined = await mongo_db.quarantine.count_documents({})
     assert (quarantined, done.returncode) == ((1, 1) if missed["code"] == 0 else (0, 0))
 
@@ -136,7 +136,7 @@ async def test_a_page_that_comes_at_the_second_try_is_no_failure(
 @pytest.mark.parametrize(
     ("missed", "reason"), [(code(500), "server error"), (NO_PAGE, "quarantined"), (code(201), "no content")]
 )
-async def test_the_same_command_asks_only_for_the_page_that_is_missing(
+async def test_the_same_command_fetches_only_the_missing_page(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database, missed: dict[str, Any], reason: str
 ) -> None:
     api.script = {2: missed}
@@ -160,12 +160,12 @@ async def test_the_same_command_asks_only_for_the_page_that_is_missing(
     sweep = await sweep_of(mongo_db)
     assert (sweep["state"], sweep["holes"], sweep["authors"], sweep["fewer"]) == ("finished", [], 100, 0)
     assert await mongo_db.failures.count_documents({}) == 0
-    # And then it is another day's work.
+    # The next crawl begins a new sweep.
     assert (await crawl()).returncode == 0
     assert await mongo_db.sweeps.count_documents({}) == 2
 
 
-async def test_the_same_command_goes_on_where_the_search_went_down(
+async def test_the_same_command_resumes_where_the_search_went_down(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     api.of = 160
@@ -183,12 +183,12 @@ async def test_the_same_command_goes_on_where_the_search_went_down(
     assert await mongo_db.failures.count_documents({}) == 0
 
 
-async def test_details_that_failed_are_asked_by_the_same_command_and_no_page_is(
+async def test_the_same_command_fetches_failed_details_and_no_page(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     api.of = 40
-    lost, nobody = authors(3, 1)[0], authors(4, 1)[0]
-    api.without_details = {lost: 500, nobody: 404}
+    failing, unknown = authors(3, 1)[0], authors(4, 1)[0]
+    api.without_details = {failing: 500, unknown: 404}
     done = await crawl(endpoints="base_info")
     assert done.returncode == 1
     assert AFTER_FAILURES in done.stderr
@@ -196,11 +196,11 @@ async def test_details_that_failed_are_asked_by_the_same_command_and_no_page_is(
     api.pages, api.details, api.without_details = [], [], {}
     done = await crawl(endpoints="base_info")
     assert done.returncode == 0, done.stderr
-    assert (api.pages, api.details) == ([], [lost])
+    assert (api.pages, api.details) == ([], [failing])
     assert (await sweep_of(mongo_db))["state"] == "finished"
 
 
-async def test_a_sweep_that_goes_on_is_not_finished_before_its_authors_have_been_asked_for(
+async def test_a_resumed_sweep_is_not_finished_before_the_details_of_its_authors(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     assert (await crawl()).returncode == 0
@@ -215,7 +215,7 @@ async def test_a_sweep_that_goes_on_is_not_finished_before_its_authors_have_been
     assert (await sweep_of(mongo_db))["state"] == "finished"
 
 
-async def test_a_larger_limit_goes_on_behind_the_pages_that_were_read(
+async def test_a_larger_limit_resumes_after_the_pages_that_were_read(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     for arguments, pages, details in (
@@ -234,7 +234,7 @@ async def test_a_larger_limit_goes_on_behind_the_pages_that_were_read(
     assert (sweep["stop_reason"], sweep["limits"], sweep["authors"]) == ("no_more_pages", None, 100)
 
 
-async def test_the_same_limit_begins_anew_and_so_does_any_after_max_age(
+async def test_the_same_limit_begins_a_new_sweep_and_so_does_any_after_max_age(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     for arguments in ({"max_pages": 2}, {"max_pages": 2}, {"max_pages": 1}, {"max_pages": 3, "max_age": 0}):
@@ -255,17 +255,17 @@ async def test_a_limit_does_not_stick_to_an_interrupted_sweep(
     assert (await sweep_of(mongo_db))["authors"] == 100
 
 
-async def test_authors_who_moved_while_nobody_looked_are_no_end(
+async def test_authors_that_moved_between_two_crawls_do_not_end_the_search(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     assert (await crawl(max_calls=2)).returncode == 0
-    # Between the two crawls twenty authors have come in before all others.
+    # Between the two crawls, twenty new authors appeared in front of the others.
     api.script = {3: page(3, authors(20)), 4: page(4, authors(40)), 5: page(5, authors(60), more=False)}
     assert (await crawl()).returncode == 0
     assert api.pages == [1, 2, 3, 4, 5]
     sweep = await sweep_of(mongo_db)
     assert (sweep["stop_reason"], sweep["authors"], sweep["fewer"]) == ("no_more_pages", 80, 20)
-    # Twice in a row they are: then the search turns in a circle.
+    # Two such pages in a row do: then the search repeats itself.
     api.script[4] = page(4, authors(20))
     await mongo_db.sweeps.update_one({}, {"$set": {"state": "open", "finished_at": None, "next_page": 3}})
     assert (await crawl()).returncode == 0
@@ -273,7 +273,7 @@ async def test_authors_who_moved_while_nobody_looked_are_no_end(
     assert (await sweep_of(mongo_db))["stop_reason"] == "no_new_author"
 
 
-async def test_authors_whom_the_api_counts_and_does_not_show_are_told(
+async def test_authors_that_the_api_counts_and_does_not_show_are_logged(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     api.script = {2: page(2, authors(15)), 5: page(5, authors(80, 18), more=False)}
@@ -284,7 +284,7 @@ async def test_authors_whom_the_api_counts_and_does_not_show_are_told(
     assert (sweep["authors"], sweep["total_count"], sweep["fewer"]) == (93, 100, 7)
 
 
-async def test_a_new_sweep_forgets_what_the_ones_before_it_did_not_get(
+async def test_a_new_sweep_removes_the_failures_of_earlier_sweeps(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
     api.script = {2: code(500)}
@@ -298,16 +298,14 @@ async def test_a_new_sweep_forgets_what_the_ones_before_it_did_not_get(
     assert left == [other["_id"]]
 
 
-async def test_authors_with_nothing_to_be_had_do_not_use_up_the_limit(
-    api: ScriptedApi, crawl: Crawl, mongo_db: Database
-) -> None:
+async def test_unavailable_authors_do_not_use_up_the_limit(api: ScriptedApi, crawl: Crawl, mongo_db: Database) -> None:
     api.of = 20
     assert (await crawl()).returncode == 0
     api.without_details = dict.fromkeys(authors(0, 5), 404)
-    asked = []
+    fetched = []
     for _ in range(3):
         done = await crawl("authors", missing=1, endpoints="base_info", max_authors=5)
         assert done.returncode == 0, done.stderr
-        asked.append(sorted(api.details))
+        fetched.append(sorted(api.details))
         api.details.clear()
-    assert asked == [authors(0, 5), authors(5, 5), authors(10, 5)]
+    assert fetched == [authors(0, 5), authors(5, 5), authors(10, 5)]

@@ -1,4 +1,4 @@
-"""The token is on the wire and nowhere else, however hard the API tries to spread it."""
+"""The token is on the wire and nowhere else, even if the API echoes it in every way."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ from xingtu_crawler.api.endpoints import DETAILS
 Database = AsyncDatabase[dict[str, Any]]
 
 AUTHORS = 100
-"""Five pages of the search: each meets as many faults as attempts are made before the last one."""
+"""Five search pages; each meets one fault per attempt, except the last attempt."""
 ATTEMPTS = 12
 SENTINEL = "S3NT"
-"""How every token of these tests begins; no way of writing one hides these letters."""
+"""The start of every token of these tests; no encoding changes these letters."""
 PLAIN = (f"{SENTINEL}1NELPLAIN", f"{SENTINEL}1NELOTHER")
 NASTY = (f'{SENTINEL}+%/&=中"x', f"{SENTINEL}<'\\;~ü>")
 SETTINGS: dict[str, object] = {
@@ -54,15 +54,15 @@ from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 seen = set()
 out = open("recorded.txt", "w", encoding="utf-8")
 
-def told(value):
+def described(value):
     if isinstance(value, Request):
         slots = [slot for kind in type(value).__mro__ for slot in getattr(kind, "__slots__", ())]
         return [repr(value), str(value), *(f"{slot} {getattr(value, slot, None)!r}" for slot in slots)]
     if isinstance(value, Response):
         parts = [repr(value), value.url, repr(value.headers), repr(value.flags), value.body.decode("utf-8", "replace")]
-        return parts + (told(value.request) if value.request else [])
+        return parts + (described(value.request) if value.request else [])
     if isinstance(value, Failure):
-        return [value.getTraceback(detail="verbose")] + told(value.value)
+        return [value.getTraceback(detail="verbose")] + described(value.value)
     if isinstance(value, BaseException):
         lines = traceback.TracebackException.from_exception(value, capture_locals=True).format()
         return [*lines, repr(value.__context__), repr(value.__cause__)]
@@ -73,7 +73,7 @@ def told(value):
 def record(name, **arguments):
     seen.add(name)
     for key, value in arguments.items():
-        out.write("\\n".join([f"{name} {key}", *told(value)]) + "\\n")
+        out.write("\\n".join([f"{name} {key}", *described(value)]) + "\\n")
 
 class Nosy(AuthorSquareSpider):
     name = "nosy"
@@ -113,14 +113,14 @@ sys.exit(f"never seen: {wanted - seen}" if wanted - seen else 0)
 
 @dataclass(frozen=True)
 class Bench:
-    """A working directory, the environment of its crawls, and everywhere that a token could have got to."""
+    """A working directory, the environment of its crawls, and all places that a token may leak to."""
 
     cwd: Path
     env: dict[str, str]
     database: Database
 
     def start(self, *words: str, output: str) -> subprocess.Popen[bytes]:
-        """Start a command whose standard output and error go to a file."""
+        """Start a command with standard output and error in a file."""
         with (self.cwd / output).open("wb") as to:
             return subprocess.Popen(words, cwd=self.cwd, env=self.env, stdout=to, stderr=to)
 
@@ -128,7 +128,7 @@ class Bench:
         return run(words, cwd=self.cwd, env=self.env)
 
     async def places(self, *, after: str) -> dict[str, bytes]:
-        """Return everything that was written: files by path, documents by collection, in text and in BSON."""
+        """Return everything written: files by path, documents by collection, as text and BSON."""
         found = {str(path): path.read_bytes() for path in self.cwd.rglob("*") if path.is_file()}
         found["the names of files"] = "\n".join(found).encode()
         for collection in await self.database.list_collection_names():
@@ -138,7 +138,7 @@ class Bench:
 
 
 def spellings(token: str) -> Iterator[bytes]:
-    """Yield what no search for `SENTINEL` needs, but a reader of this test may miss: the token, written out."""
+    """Yield all encodings of a token. A search for `SENTINEL` finds them too; this is for the reader."""
     url = quote(token, safe="")
     for text in (token, url, quote(url), quote_plus(token), quote(token), json.dumps(token)[1:-1], html.escape(token)):
         yield text.encode()
@@ -146,7 +146,7 @@ def spellings(token: str) -> Iterator[bytes]:
 
 
 def leaks(places: dict[str, bytes], tokens: tuple[str, ...]) -> dict[str, str]:
-    """Return the places where a token is, each with what stands around it."""
+    """Return the places with a token, each with the text around it."""
     wanted = [SENTINEL.encode(), *(spelling for token in tokens for spelling in spellings(token))]
     found: dict[str, str] = {}
     for place, content in places.items():
@@ -195,11 +195,11 @@ async def test_a_hostile_api_cannot_spread_the_token(
         words = crawl_words("author_square", {"restart": "1"}, settings)
         done = await asyncio.to_thread(bench.run, *command(*words))
 
-    # The API did what it could, and the crawl went through it all.
+    # The API used every fault, and the crawl met them all.
     assert api.tokens == set(tokens)
     assert {name for name, count in api.used.items() if count} == api.faults
-    assert "/unreachable'" in gone.stderr, gone.stderr  # among the stats
-    assert done.returncode == 1, done.stderr  # for the answers in quarantine
+    assert "/unreachable'" in gone.stderr, gone.stderr  # in the stats
+    assert done.returncode == 1, done.stderr  # because of the quarantine
     assert sum([await mongo_db[each.collection].count_documents({"data.echo": "***"}) for each in DETAILS.values()]) > 0
     assert await mongo_db.authors.count_documents({"data.echo": "***"}) > 0
     assert any(b"***" in each["body"] for each in await mongo_db.quarantine.find().to_list())
@@ -219,7 +219,7 @@ async def test_a_hostile_api_cannot_spread_the_token(
     assert not any("/job/requests.queue/" in place for place in places)
     log = places[f"the end: {bench.cwd / 'crawl.log'}"]
     assert b" DEBUG: " in log
-    assert b"token-" in log  # the name by which the refused token is called
+    assert b"token-" in log  # the alias of the refused token
     assert leaks(places, tokens) == {}
 
 

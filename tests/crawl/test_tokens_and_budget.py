@@ -1,4 +1,4 @@
-"""Crawls whose tokens are refused one after another, and crawls that may cost so much and no more."""
+"""Crawls whose tokens are refused one after another, and crawls with a maximum cost."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ async def test_a_crawl_whose_only_token_is_refused_closes_with_the_reason(
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["close_reason"] == reason
-    assert await mongo_db.failures.count_documents({}) == 0  # left for the next run, not failed
+    assert await mongo_db.failures.count_documents({}) == 0  # left for the next run, not recorded as failed
 
-    # With a token that works, the same command finds the rest and asks nothing twice.
+    # With a valid token, the same command fetches the rest and pays for nothing twice.
     again = make_crawler(sandbox, token="two")("author_square")
     assert again.returncode == 0, again.stderr
     assert await mongo_db.author_base_info.count_documents({}) == 40
@@ -39,7 +39,7 @@ async def test_a_crawl_whose_only_token_is_refused_closes_with_the_reason(
     assert await mongo_db.sweeps.count_documents({"state": "finished"}) == 1
 
 
-async def test_the_crawl_goes_on_with_the_tokens_that_are_left(
+async def test_the_crawl_continues_with_the_remaining_tokens(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     options = [
@@ -69,11 +69,11 @@ async def test_an_endpoint_that_no_token_may_use_fails_alone(
     failures = [each async for each in mongo_db.failures.find()]
     assert {(each["endpoint"], each["code"], each["terminal"]) for each in failures} == {("marketing_info", 600, False)}
     assert len(failures) == 20
-    # Each says what the API said, whether it was asked itself or spared.
+    # Each has the API's message, whether it was sent or skipped.
     assert {each["message"] for each in failures} == {"Permission denied"}
     assert all(each["request_id"] for each in failures)
     assert sum(each["attempts"] for each in failures) == sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"]
-    # Requests that were on their way when the first refusal came may be refused too; no other is sent.
+    # Requests in flight at the first refusal may be refused too; no other is sent.
     assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] <= 20
 
 
