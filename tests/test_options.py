@@ -1,4 +1,4 @@
-"""The settings: every wrong value is named in one line, and every right one is typed."""
+"""The settings: every wrong value is named in one line, and every right one has its type."""
 
 from __future__ import annotations
 
@@ -160,7 +160,7 @@ def test_values_are_typed() -> None:
         ({"MONGO_URI": "mongodb://me:secret@db1"}, "xingtu", "xingtu@db1"),
     ],
 )
-def test_synthetic_data_and_other_servers_have_places_of_their_own(
+def test_synthetic_data_and_other_servers_have_their_own_database_and_folder(
     settings: dict[str, str], name: str, folder: str
 ) -> None:
     options = Options.read(settings)

@@ -62,7 +62,7 @@ def test_figures_are_read_from_the_stats() -> None:
     )
 
 
-def test_a_crawl_that_did_nothing_has_zeros() -> None:
+def test_a_crawl_without_a_call_has_zeros() -> None:
     assert Outcome.of({}, "shutdown", seconds=0) == Outcome("shutdown", 0.0, 0)
 
 
@@ -118,7 +118,7 @@ def test_a_crawl_that_is_refused_exits_with_2_only_without_a_call() -> None:
     assert Outcome("shutdown", 1.0, 0).exit_code(refused=False) == 1
 
 
-def test_every_close_reason_but_the_good_one_has_its_advice() -> None:
+def test_every_close_reason_but_finished_has_advice() -> None:
     assert {name for name, reason in CLOSE_REASONS.items() if reason.advice is None} == {"finished"}
     assert outcome("finished").next_step() is None
     assert outcome("closespider_timeout").next_step() is None
@@ -126,7 +126,7 @@ def test_every_close_reason_but_the_good_one_has_its_advice() -> None:
     assert "quarantine" in str(outcome("finished", quarantined=1).next_step())
 
 
-def test_the_last_lines_tell_everything() -> None:
+def test_the_last_lines_have_figures_failures_and_advice() -> None:
     lines = list(Outcome.of(STATS, "finished", seconds=12.3).lines(refusal=None))
     failed = "base_info/301 collection failed, please retry: 2, rec_videos/400 invalid parameters: 1"
     assert lines == [
@@ -137,16 +137,16 @@ def test_the_last_lines_tell_everything() -> None:
     ]
 
 
-def test_a_crawl_without_trouble_says_no_more_than_what_it_did() -> None:
+def test_a_crawl_without_failures_has_two_last_lines() -> None:
     assert len(list(outcome().lines(refusal=None))) == 2
 
 
-def test_quarantine_alone_is_told_too() -> None:
+def test_quarantine_alone_is_reported_too() -> None:
     lines = list(outcome(quarantined=2).lines(refusal=None))
     assert lines[2] == "Failed: none; quarantined: 2"
 
 
-def test_a_crawl_that_was_refused_has_said_already_what_to_do() -> None:
+def test_a_refused_crawl_repeats_no_advice() -> None:
     assert len(list(outcome("no_valid_token").lines(refusal="No token: set it."))) == 2
     assert len(list(outcome("no_valid_token").lines(refusal=None))) == 3
 

@@ -26,7 +26,7 @@ def test_the_command_writes_the_pages(tmp_path: Path) -> None:
         (("--bogus",), "Unknown option --bogus: run scrapy codebook -h for the options."),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
+def test_a_mistake_is_one_error_line(tmp_path: Path, words: tuple[str, ...], said: str) -> None:
     (tmp_path / "file").touch()
     done = run(command("codebook", *words), cwd=tmp_path, env=environment())
     assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {said}\n")

@@ -36,7 +36,7 @@ def test_the_table_at_the_top_has_every_command() -> None:
     assert re.findall(r"^\| \[`(\w+)`\]\(#(\w+)\)", PAGE, re.MULTILINE) == [(name, name) for name in sections()]
 
 
-def test_every_command_says_what_it_does() -> None:
+def test_every_command_has_a_description() -> None:
     for name, command in own_commands().items():
         assert len(command.short_desc()) > 10, name
 

@@ -1,4 +1,4 @@
-"""`scrapy find`, typed as a user would type it, against a real MongoDB."""
+"""`scrapy find` as a user runs it, against a real MongoDB."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ async def test_documents_come_as_plain_json(find: Find) -> None:
     assert first["crawl"]["fetched_at"] == "2026-03-01T09:30:00.000Z"
 
 
-async def test_what_goes_into_a_pipe_is_what_is_stored(find: Find) -> None:
+async def test_a_pipe_gets_whole_documents(find: Find) -> None:
     assert documents(find("authors", "--limit", "1"))[0]["data"]["text"] == LONG
 
 
-def test_long_strings_are_shortened_on_a_terminal_unless_all_is_wanted() -> None:
+def test_long_strings_are_shortened_on_a_terminal_unless_full() -> None:
     def shown(*, full: bool) -> str:
         text: str = json.loads(render({"text": LONG}, full=full, indent=None, ascii_only=False))["text"]
         return text
@@ -66,7 +66,7 @@ def test_long_strings_are_shortened_on_a_terminal_unless_all_is_wanted() -> None
     assert shown(full=True) == LONG
 
 
-async def test_raw_bodies_are_shown_as_text_where_they_are_text(find: Find) -> None:
+async def test_raw_bodies_are_printed_as_text_if_they_are_text(find: Find) -> None:
     found = documents(find("quarantine"))[0]
     assert found["body"] == "{不"
     assert set(found["junk"]) == {"$binary"}
@@ -82,11 +82,11 @@ async def test_raw_bodies_are_shown_as_text_where_they_are_text(find: Find) -> N
         (("--sort", "_id", "--limit", "0"), ["1", "2", "3"]),
     ],
 )
-async def test_the_question_decides(find: Find, words: tuple[str, ...], ids: list[str]) -> None:
+async def test_the_options_decide_what_is_printed(find: Find, words: tuple[str, ...], ids: list[str]) -> None:
     assert [document["_id"] for document in documents(find("authors", *words))] == ids
 
 
-async def test_only_the_wanted_fields_are_shown(find: Find) -> None:
+async def test_only_the_requested_fields_are_printed(find: Find) -> None:
     found = documents(find("authors", "--fields", "data.nickname, crawl", "--limit", "1", "--sort", "_id"))
     assert found == [
         {"_id": "1", "data": {"nickname": "小1"}, "crawl": {"fetched_at": "2026-03-01T09:30:00.000Z"}},
@@ -113,7 +113,7 @@ async def test_only_the_wanted_fields_are_shown(find: Find) -> None:
         (("authors", "videos"), "scrapy find does not take 'videos': run scrapy find -h for what it takes."),
     ],
 )
-async def test_what_is_wrong_is_said_in_one_line(find: Find, words: tuple[str, ...], said: str) -> None:
+async def test_a_mistake_is_one_error_line(find: Find, words: tuple[str, ...], said: str) -> None:
     done = find(*words)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}")
@@ -121,7 +121,7 @@ async def test_what_is_wrong_is_said_in_one_line(find: Find, words: tuple[str, .
 
 
 @pytest.mark.parametrize("words", [("--fields", "_id,data.no_such"), ("--sort=-data.no_such",)])
-async def test_a_path_that_no_document_has_is_told(find: Find, words: tuple[str, ...]) -> None:
+async def test_a_path_that_no_document_has_is_reported(find: Find, words: tuple[str, ...]) -> None:
     done = find("authors", *words)
     assert done.returncode == 0
     assert done.stdout
@@ -131,7 +131,7 @@ async def test_a_path_that_no_document_has_is_told(find: Find, words: tuple[str,
     )
 
 
-async def test_nothing_found_is_no_error_and_names_the_database(
+async def test_no_result_is_no_error_and_names_the_database(
     find: Find, mongo_db: AsyncDatabase[dict[str, Any]]
 ) -> None:
     done = find("videos")

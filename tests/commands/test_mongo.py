@@ -13,7 +13,7 @@ from pymongo.errors import ConnectionFailure
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals) -> None:
+def test_it_runs_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
     env = environment(JUSTONEAPI_ENV="sandbox", XINGTU_EMBEDDED_MIN_FREE="0")
     with subprocess.Popen(
         command("mongo"), cwd=tmp_path, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -44,7 +44,7 @@ def test_it_runs_until_it_is_told_to_stop(tmp_path: Path, number: signal.Signals
         (("--port", "1"), {}, "Unknown option --port: run scrapy mongo -h for the options."),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(
+def test_a_mistake_is_one_error_line(
     tmp_path: Path, words: tuple[str, ...], variables: dict[str, str], said: str
 ) -> None:
     done = run(command("mongo", *words), cwd=tmp_path, env=environment(**variables))

@@ -76,7 +76,7 @@ async def test_the_crawl_makes_the_calls_that_were_planned(
     assert [each["state"] async for each in mongo_db.sweeps.find()] == ["finished"]
 
 
-async def test_a_plan_is_paid_once_and_looks_like_no_crawl(
+async def test_a_plan_pays_once_for_page_1_and_is_marked_as_planned(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "60")
@@ -94,7 +94,7 @@ async def test_a_plan_is_paid_once_and_looks_like_no_crawl(
     assert (sweep["state"], sweep["next_page"], sweep["total_count"]) == ("open", 2, 60)
 
 
-async def test_without_calls_there_are_none(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
+async def test_no_calls_makes_no_call(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "50")
     crawler = make_crawler(sandbox)
     unknown = plan(crawler, "author_square", "--no-calls")
@@ -112,7 +112,7 @@ async def test_without_calls_there_are_none(start_sandbox: StartSandbox, make_cr
     assert crawl(crawler, sandbox, "author_square")["calls"] == 3 + 150
 
 
-async def test_what_is_fresh_is_subtracted(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
+async def test_details_up_to_date_are_subtracted(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "50")
     crawler = make_crawler(sandbox)
     assert crawler("author_square").returncode == 0
@@ -126,14 +126,14 @@ async def test_what_is_fresh_is_subtracted(start_sandbox: StartSandbox, make_cra
     assert crawl(crawler, sandbox, "author_square", max_age=0)["calls"] == 2 + 200
 
 
-async def test_the_plan_of_a_crawl_that_was_interrupted_is_its_rest(
+async def test_the_plan_of_an_interrupted_crawl_is_the_rest_of_it(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler
 ) -> None:
     sandbox = start_sandbox("--authors", "100")
     crawler = make_crawler(sandbox)
     assert crawler("author_square", max_pages=4, max_calls=150).returncode == 0
     rest = plan(crawler, "author_square", max_pages=4)
-    # Four pages in all, however often the command is typed.
+    # Four pages in all, however often the command runs.
     assert (total(rest), rest["calls_made"]) == (4 + 320 - 150, 0)
     assert crawl(crawler, sandbox, "author_square", max_pages=4)["calls"] == total(rest)
 
@@ -150,7 +150,7 @@ async def test_a_restart_is_planned_without_a_call(start_sandbox: StartSandbox, 
     assert crawl(crawler, sandbox, "author_square", restart=1)["calls"] == total(planned)
 
 
-async def test_authors_are_planned_to_the_call(
+async def test_plans_of_known_authors_are_exact(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "40")
@@ -182,13 +182,13 @@ async def test_authors_are_planned_to_the_call(
     assert crawl(crawler, sandbox, "authors", missing=1, endpoints="video_distribution")["calls"] == 20
 
 
-async def test_pace_cost_and_limits_are_told(
+async def test_pace_cost_and_limits_are_in_the_plan(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     sandbox = start_sandbox("--authors", "60")
     crawler = make_crawler(sandbox, token="one,two")
     before = plan(crawler, "author_square", max_calls=100)
-    assert before["rate"] == {"calls_per_second": 50.0, "from": "start"}  # nobody knows yet
+    assert before["rate"] == {"calls_per_second": 50.0, "from": "start"}  # no run has measured it yet
     assert before["seconds"]["low"] == pytest.approx(before["calls"]["total"]["low"] / 50, abs=0.1)
     assert before["this_run"]["calls"] == {"low": 100, "high": 100}
     assert before["this_run"]["stopped_by"] == "max_calls"
@@ -222,7 +222,7 @@ def refused(done: Finished) -> str:
     return done.error_lines[0]
 
 
-def test_what_is_wrong_is_said_before_anything_is_asked(start_sandbox: StartSandbox, tmp_path: Path) -> None:
+def test_a_mistake_is_one_error_line_before_the_first_call(start_sandbox: StartSandbox, tmp_path: Path) -> None:
     sandbox = start_sandbox("--authors", "20")
     base = {"JUSTONEAPI_ENV": "sandbox", "JUSTONEAPI_BASE_URL": sandbox.base_url}
     for typed, said in (
@@ -244,6 +244,13 @@ def test_what_is_wrong_is_said_before_anything_is_asked(start_sandbox: StartSand
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_spider_of_ones_own_has_no_plan(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text("import scrapy\nclass Own(scrapy.Spider):\n    name = 'own'\n", encoding="utf-8")
+    done = run(command("plan", "own", "-s", "SPIDER_MODULES=own"), cwd=tmp_path, env=environment())
+    assert done.returncode == 2
+    assert refused(done) == "error: own is a spider of your own: scrapy plan cannot estimate it."
+
+
 @pytest.mark.parametrize(
     ("options", "code", "said"),
     [
@@ -252,7 +259,7 @@ def test_what_is_wrong_is_said_before_anything_is_asked(start_sandbox: StartSand
         (("--fail", "search:1=400"), 1, "400"),
     ],
 )
-async def test_a_page_that_cannot_be_had_is_no_plan(
+async def test_without_page_1_there_is_no_plan(
     start_sandbox: StartSandbox,
     make_crawler: MakeCrawler,
     options: tuple[str, ...],
@@ -272,11 +279,11 @@ async def test_a_page_that_cannot_be_had_is_no_plan(
 
 async def test_a_query_without_authors_costs_a_page(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "60", "--fail", "search:1=201")
-    nobody = plan(make_crawler(sandbox), "author_square")
-    assert (nobody["authors"]["high"], total(nobody), nobody["basis"]) == (0, 1, "exact")
+    nothing = plan(make_crawler(sandbox), "author_square")
+    assert (nothing["authors"]["high"], total(nothing), nothing["basis"]) == (0, 1, "exact")
 
 
-async def test_an_api_that_is_away_is_told_in_one_line(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
+async def test_an_unreachable_api_is_one_error_line(start_sandbox: StartSandbox, make_crawler: MakeCrawler) -> None:
     sandbox = start_sandbox("--authors", "20")
     crawler = make_crawler(sandbox)
     sandbox.stop()

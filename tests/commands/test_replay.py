@@ -1,4 +1,4 @@
-"""`scrapy replay`, typed as a user would type it: what a crawl had to keep aside comes back without a call."""
+"""`scrapy replay` as a user runs it: it recovers what a crawl could not store, without a call."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ async def mend(mongo_db: Database, wrong: dict[str, Any]) -> str:
     return star_id
 
 
-async def test_what_fits_now_is_recovered_and_the_rest_stays(crawled: tuple[Crawler, Any], mongo_db: Database) -> None:
+async def test_answers_that_fit_now_are_recovered(crawled: tuple[Crawler, Any], mongo_db: Database) -> None:
     crawler, sandbox = crawled
     kept = await mongo_db.quarantine.find().to_list()
     assert len(kept) >= 2
@@ -93,7 +93,7 @@ def test_without_a_dataset_there_is_nothing_to_replay(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_what_was_spilled_before_there_was_a_dataset_is_one(tmp_path: Path) -> None:
+def test_a_spill_file_without_a_dataset_makes_one(tmp_path: Path) -> None:
     asked = {"endpoint": "base_info", "star_id": "7", "platform": "SHORT_VIDEO"}
     body = b'{"code": 0, "data": {"id": "7", "nick_name": "x"}}'
     spill = Spill(Options.read({"XINGTU_DATA_DIR": tmp_path / ".data"}).spill_directory, "run")
@@ -114,7 +114,7 @@ def test_what_was_spilled_before_there_was_a_dataset_is_one(tmp_path: Path) -> N
         (["-s", "JUSTONEAPI_ENV=prod"], ""),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_mistake_is_one_error_line(tmp_path: Path, words: list[str], said: str) -> None:
     done = run(command("replay", *words), cwd=tmp_path, env=environment())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}")

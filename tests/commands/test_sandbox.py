@@ -50,7 +50,7 @@ def fails(program: list[str], *arguments: str) -> str:
 
 @BOTH
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_it_says_what_to_type_and_ends_quietly(program: list[str], number: signal.Signals) -> None:
+def test_it_prints_how_to_crawl_it_and_stops_quietly(program: list[str], number: signal.Signals) -> None:
     child = spawn(program, "--port", "0", "--authors", "30", "--seed", "4")
     assert child.stdout is not None
     line = child.stdout.readline()
@@ -66,7 +66,7 @@ def test_it_says_what_to_type_and_ends_quietly(program: list[str], number: signa
     assert (child.returncode, out, errors) == (0, "", "")
 
 
-def test_it_ends_while_a_client_waits_for_ever() -> None:
+def test_it_stops_while_a_client_waits_for_a_response() -> None:
     child = spawn(MODULE, "--port", "0", "--authors", "30", "--fault", "timeout=1")
     assert child.stdout is not None
     address = urlsplit(child.stdout.readline().split()[3]).netloc
@@ -95,11 +95,11 @@ def test_a_taken_port(program: list[str]) -> None:
 
 
 @BOTH
-def test_a_wrong_value_is_one_line(program: list[str]) -> None:
+def test_a_wrong_value_is_one_error_line(program: list[str]) -> None:
     assert fails(program, "--port", "70000") == "error: --port is '70000': it is a whole number from 0 to 65535.\n"
 
 
-def test_a_wrong_host_is_one_line() -> None:
+def test_a_wrong_host_is_one_error_line() -> None:
     errors = fails(MODULE, "--host", "256.256.256.256")
     assert errors.startswith("error: cannot listen on 256.256.256.256 port 8702 (")
     assert errors.count("\n") == 1
@@ -110,7 +110,7 @@ def test_an_unknown_option_names_the_nearest(program: list[str]) -> None:
     assert fails(program, "--autors", "5") == "error: unknown argument --autors: did you mean --authors?\n"
 
 
-def test_help_hides_what_is_not_for_people() -> None:
+def test_help_hides_internal_options() -> None:
     child = spawn(MODULE, "--help")
     out, _ = child.communicate(timeout=30)
     assert child.returncode == 0
@@ -118,7 +118,7 @@ def test_help_hides_what_is_not_for_people() -> None:
     assert "--parent-pipe" not in out
 
 
-def test_a_terminal_without_chinese_characters_gets_its_line() -> None:
+def test_a_terminal_without_chinese_characters_gets_the_ready_line() -> None:
     child = subprocess.Popen(
         [sys.executable, *MODULE, "--port", "0", "--authors", "5"],
         stdout=subprocess.PIPE,

@@ -1,4 +1,4 @@
-"""`scrapy status`, typed as a user would type it, after real crawls of a sandbox."""
+"""`scrapy status` as a user runs it, after real crawls of a sandbox."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ async def test_nothing_is_written(mongo_uri: str, mongo_db: Database, tmp_path: 
     assert list(tmp_path.iterdir()) == []
 
 
-def test_without_a_dataset_there_is_no_state(tmp_path: Path) -> None:
+def test_without_a_dataset_there_is_an_error_line(tmp_path: Path) -> None:
     done = run(command("status"), cwd=tmp_path, env=environment())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith("error: There is no dataset in .data yet: ")
@@ -90,7 +90,7 @@ def test_without_a_dataset_there_is_no_state(tmp_path: Path) -> None:
         (["-s", "XINGTU_DAILY_CALLS=many"], "XINGTU_DAILY_CALLS is 'many': "),
     ],
 )
-def test_what_is_wrong_is_said_in_one_line(tmp_path: Path, words: list[str], said: str) -> None:
+def test_a_mistake_is_one_error_line(tmp_path: Path, words: list[str], said: str) -> None:
     done = run(command("status", *words), cwd=tmp_path, env=environment())
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.startswith(f"error: {said}")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "codebook"
 
 
-def test_the_pages_are_what_the_models_say() -> None:
+def test_the_pages_match_the_models() -> None:
     written = {path.name: path.read_text(encoding="utf-8") for path in FOLDER.glob("*.md")}
 
     stale = [name for name, text in {**pages(), INDEX: index(FOLDER)}.items() if written.get(name) != text]

@@ -1,4 +1,4 @@
-"""What a crawl would come to: the rules of paging against a walk through them, and MongoDB's part of it."""
+"""The estimate of a crawl: the paging rules against a walk page by page, and what MongoDB holds."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def sweeps(mongo_db: Database) -> Sweeps:
 
 
 def walk(total: int, done: int, limits: SquareLimits) -> tuple[int, int]:
-    """Return (pages asked, authors in the end) of a crawl that goes on behind page `done`, page by page."""
+    """Return (pages read, authors in the end) of a crawl that goes on behind page `done`, page by page."""
     reachable = min(total, 10_000)
     most = limits.max_authors if limits.max_authors is not None else 10**9
     authors, pages, page = min(reachable, done * 20), 0, done
@@ -62,13 +62,13 @@ limit = st.none() | st.integers(1, 700)
     max_pages=limit,
     max_authors=st.none() | st.integers(1, 12_000),
 )
-def test_paging_is_foreseen_to_the_page(total: int, done: int, max_pages: int | None, max_authors: int | None) -> None:
+def test_the_number_of_pages_is_exact(total: int, done: int, max_pages: int | None, max_authors: int | None) -> None:
     limits = SquareLimits(max_pages, max_authors, 4)
     place = Place(next_page=done + 1, holes=0, known=min(total, done * 20, 10_000))
     assert tuple(place.ahead(total, limits)) == walk(total, done, limits)
 
 
-def test_pages_that_were_left_out_are_read_too() -> None:
+def test_holes_are_read_too() -> None:
     assert tuple(Place(None, holes=2, known=60).ahead(100, NO_LIMITS)) == (2, 100)
     assert tuple(Place(4, holes=1, known=40).ahead(100, NO_LIMITS)) == (3, 100)
 
@@ -92,16 +92,16 @@ def test_limits_cap_both_ends(span: tuple[int, int], most: int | None, capped: t
 
 class Missing:
     """Says that the authors in `fresh` lack nothing, those in `lately` lacked all when the open sweep began, and all
-    others lack `per_author` details; remembers who was asked."""
+    others lack `per_author` details; remembers whose details were counted."""
 
     def __init__(self, fresh: set[str], per_author: int = 4, lately: set[str] | None = None) -> None:
         self.fresh = fresh
         self.lately = lately or set()
         self.per_author = per_author
-        self.asked: list[str] = []
+        self.counted: list[str] = []
 
     async def __call__(self, star_ids: Sequence[str], since: datetime | None) -> int:
-        self.asked += star_ids
+        self.counted += star_ids
         there = self.lately if since else self.fresh | self.lately
         return self.per_author * sum(star_id not in there for star_id in star_ids)
 
@@ -142,7 +142,7 @@ def numbered(begin: int, end: int) -> list[str]:
     return [str(1000 + number) for number in range(begin, end)]
 
 
-async def test_of_an_unknown_query_only_the_bounds_are_known(sweeps: Sweeps) -> None:
+async def test_an_unknown_query_gets_bounds(sweeps: Sweeps) -> None:
     missing = Missing(set())
     estimate = await of_square(sweeps, "key", NO_LIMITS, missing)
     assert (estimate.basis, estimate.authors, estimate.search) == ("bounds", Span(0, 10_000), Span(1, 500))
@@ -151,22 +151,22 @@ async def test_of_an_unknown_query_only_the_bounds_are_known(sweeps: Sweeps) -> 
     assert (few.authors, few.search, few.details) == (Span(0, 50), Span(1, 3), Span(0, 200))
 
 
-async def test_what_the_first_page_lacks_stands_for_the_rest(mongo_db: Database, sweeps: Sweeps) -> None:
+async def test_the_missing_share_of_the_first_page_stands_for_the_rest(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "now", numbered(0, 20))
     estimate = await of_square(sweeps, "key", NO_LIMITS, Missing(set(numbered(0, 5))))
     # 15 of 20 lack 4 details each; so do, it is taken, 60 of the other 80.
     assert estimate == Estimate("estimate", Span(100, 100), Span(4, 4), Span(300, 300), 20, estimate.notes)
 
 
-async def test_what_the_sweep_itself_has_fetched_says_nothing_of_the_rest(mongo_db: Database, sweeps: Sweeps) -> None:
+async def test_details_that_the_sweep_fetched_do_not_count_for_the_rest(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "now", numbered(0, 40), next_page=3)
     missing = Missing(set(numbered(0, 10)), lately=set(numbered(10, 35)))
     estimate = await of_square(sweeps, "key", NO_LIMITS, missing)
-    # 5 known authors are left; of the 60 to come a quarter is fresh, as of the 40 before they were asked.
+    # 5 known authors are left; of the 60 to come a quarter is up to date, as of the 40 before the sweep.
     assert estimate.details == Span(4 * 5 + 4 * 45, 4 * 5 + 4 * 45)
 
 
-async def test_authors_of_an_earlier_sweep_say_nothing_of_those_it_left_out(mongo_db: Database, sweeps: Sweeps) -> None:
+async def test_authors_of_an_earlier_sweep_do_not_count_for_new_ones(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "before", numbered(0, 40), day=1, state="finished", next_page=None)
     await add_sweep(mongo_db, "now", numbered(0, 20), day=2)
     estimate = await of_square(sweeps, "key", NO_LIMITS, Missing(set(numbered(0, 40))))
@@ -179,12 +179,12 @@ async def test_the_authors_of_an_earlier_sweep_are_counted_exactly(mongo_db: Dat
     await add_sweep(mongo_db, "now", numbered(0, 20), day=2)
     missing = Missing(set(numbered(20, 60)))
     estimate = await of_square(sweeps, "key", NO_LIMITS, missing)
-    assert missing.asked == numbered(0, 100)
+    assert missing.counted == numbered(0, 100)
     assert estimate.details == Span(60 * 4, 60 * 4)
     assert not any("nothing is known" in note for note in estimate.notes)
 
 
-async def test_without_a_page_an_earlier_sweep_says_how_many(mongo_db: Database, sweeps: Sweeps) -> None:
+async def test_without_a_page_the_count_is_that_of_an_earlier_sweep(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "before", numbered(0, 45), state="finished", next_page=None, total_count=45)
     estimate = await of_square(sweeps, "key", NO_LIMITS, Missing(set(numbered(0, 40))))
     assert (estimate.basis, estimate.authors, estimate.search, estimate.details) == (
@@ -228,7 +228,7 @@ async def test_a_search_alone_costs_pages_alone(mongo_db: Database, sweeps: Swee
     assert (estimate.search, estimate.details) == (Span(4, 4), Span(0, 0))
 
 
-async def test_another_query_is_another_story(mongo_db: Database, sweeps: Sweeps) -> None:
+async def test_the_sweeps_of_other_queries_do_not_count(mongo_db: Database, sweeps: Sweeps) -> None:
     await add_sweep(mongo_db, "now", numbered(0, 20))
     assert (await of_square(sweeps, "other", NO_LIMITS, Missing(set()))).basis == "bounds"
 
@@ -249,7 +249,7 @@ def test_queries_add_up_within_the_limit_of_the_crawl() -> None:
     assert (few.authors, few.details) == (Span(50, 50), Span(200, 200))
 
 
-async def test_a_sweep_that_ended_at_a_limit_is_planned_behind_it_where_the_crawl_goes_on(
+async def test_a_sweep_that_ended_at_a_limit_is_planned_from_where_the_crawl_resumes_it(
     mongo_db: Database, sweeps: Sweeps
 ) -> None:
     await add_sweep(mongo_db, "before", numbered(0, 40), state="finished", next_page=3)
@@ -278,7 +278,7 @@ async def test_nothing_is_known_before_the_first_run(mongo_db: Database) -> None
     assert await experience(mongo_db) == Experience()
 
 
-async def test_pace_and_cost_are_those_of_the_last_run_that_knows(mongo_db: Database) -> None:
+async def test_pace_and_cost_are_those_of_the_last_run_that_has_them(mongo_db: Database) -> None:
     cost = {"spent": "8.00", "per_call": "0.080000", "per_author": None}
     await mongo_db.runs.insert_many(
         [
@@ -294,7 +294,7 @@ async def test_pace_and_cost_are_those_of_the_last_run_that_knows(mongo_db: Data
     assert await experience(mongo_db) == Experience(5.0, "paced", Decimal("0.1"), "priced")
 
 
-async def test_the_one_call_of_a_plan_says_the_cost_where_nothing_else_does(mongo_db: Database) -> None:
+async def test_the_call_of_a_plan_gives_the_cost_if_no_crawl_does(mongo_db: Database) -> None:
     spent = {"spent": "0.05", "per_call": "0.050000"}
     await mongo_db.runs.insert_one(run("p", 1, calls={"total": 1, "billed": 1}, close_reason="planned", cost=spent))
     assert (await experience(mongo_db)).cost_per_call == Decimal("0.05")

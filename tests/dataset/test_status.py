@@ -78,7 +78,7 @@ async def test_the_last_ten_runs_come_newest_first(mongo_db: Database, tmp_path:
     }
 
 
-async def test_a_run_that_died_is_told_from_one_that_runs(mongo_db: Database, tmp_path: Path) -> None:
+async def test_a_crashed_run_is_distinguished_from_a_running_one(mongo_db: Database, tmp_path: Path) -> None:
     alive = {"state": "running", "close_reason": None, "updated_at": NOW - timedelta(seconds=20)}
     dead = {**alive, "updated_at": NOW - timedelta(minutes=5)}
     begun = {"calls": None, "seconds": None}
@@ -148,7 +148,7 @@ def sweep(name: str, key: str, day: int, **fields: Any) -> dict[str, Any]:
     }
 
 
-async def test_only_a_sweep_that_can_go_on_is_open(mongo_db: Database, tmp_path: Path) -> None:
+async def test_only_a_sweep_that_can_be_resumed_is_open(mongo_db: Database, tmp_path: Path) -> None:
     await mongo_db.sweeps.insert_many(
         [
             sweep("left", "a", 1),
@@ -187,7 +187,7 @@ async def test_coverage_is_by_endpoint_platform_and_age(mongo_db: Database, tmp_
     ]
 
 
-async def test_large_collections_are_estimated_and_say_so(mongo_db: Database, tmp_path: Path) -> None:
+async def test_large_collections_are_estimated_and_marked(mongo_db: Database, tmp_path: Path) -> None:
     await create_indexes(mongo_db)
     await mongo_db.author_base_info.insert_many(
         [*details(30, "SHORT_VIDEO", timedelta(days=2)), *details(10, "LIVE_STREAMING", timedelta(days=2))]
@@ -218,7 +218,7 @@ async def test_failures_and_quarantine_are_counted_by_reason(mongo_db: Database,
     assert "scrapy replay --dry-run" in shown(state)
 
 
-async def test_what_waits_beside_the_database_is_counted(mongo_db: Database, tmp_path: Path) -> None:
+async def test_spill_files_are_counted(mongo_db: Database, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text("{}\n{}\n")
     (tmp_path / "b.jsonl").write_text("{}\n")
     (tmp_path / "c.broken").write_text("{")
@@ -238,7 +238,7 @@ async def test_the_daily_cap_and_its_days(mongo_db: Database, tmp_path: Path) ->
     assert "limit 100" in shown(state)
 
 
-async def test_spells_are_counted_by_what_they_are_of(mongo_db: Database, tmp_path: Path) -> None:
+async def test_spells_are_counted_by_collection(mongo_db: Database, tmp_path: Path) -> None:
     await mongo_db.history.insert_many({"entity": entity} for entity in ("videos", "authors", "videos"))
     state = await state_of(mongo_db, tmp_path)
     assert state["history"] == {"spells": {"count": 3, "estimate": False}, "by_entity": {"authors": 1, "videos": 2}}

@@ -33,7 +33,7 @@ from xingtu_crawler.dataset.plan_estimate import (
     together,
 )
 from xingtu_crawler.engine.log import logger_levels
-from xingtu_crawler.exceptions import PlanError, UserError
+from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.context import CrawlContext
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
@@ -114,8 +114,9 @@ class Command(CrawlCommand):
 
     def _plan(self, args: list[str], arguments: dict[str, str], *, no_calls: bool) -> dict[str, Any]:
         crawler = self.checked_crawler(args, arguments)
+        if not issubclass(crawler.spidercls, XingtuSpider):
+            raise ArgumentError(f"{crawler.spidercls.name} is a spider of your own: scrapy plan cannot estimate it.")
         spider = crawler.spidercls(**arguments)
-        assert isinstance(spider, XingtuSpider)
         made, empty = 0, set[str]()
         # Beside the crawler process, whose own event loop must stay what it is.
         with self._server(), asyncio.Runner(loop_factory=asyncio.new_event_loop) as runner:

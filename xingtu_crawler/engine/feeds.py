@@ -57,4 +57,4 @@ def check_feeds(crawler: Crawler) -> None:
 
 def writes_to_stdout(crawler: Crawler) -> bool:
     """Return whether a feed goes to standard output (`-O -:jsonlines`)."""
-    return any(str(uri).startswith("stdout:") for uri in crawler.settings.getdict("FEEDS"))
+    return any(str(uri).startswith("stdout:") for uri in crawler.settings["FEEDS"])
