@@ -9,7 +9,6 @@ from harness import ROOT
 from sources import close_reasons, outcomes, stats
 
 from xingtu_crawler import options, reference, settings
-from xingtu_crawler.arguments.tables import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.outcome import CLOSE_REASONS
 from xingtu_crawler.storage import collections
 
@@ -18,16 +17,6 @@ PAGES = [path.read_text(encoding="utf-8") for path in [*ROOT.glob("*.md"), *(ROO
 SOURCES = [path.read_text(encoding="utf-8") for path in (ROOT / "xingtu_crawler").rglob("*.py")]
 REQUIREMENTS = "\n".join(path.read_text(encoding="utf-8") for path in ROOT.glob("requirements*.txt"))
 STATS_PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
-
-
-def _table(arguments: tuple[Argument, ...]) -> str:
-    rows = (f"| `{a.name}` | {f'`{a.default}`' if a.default else ''} | {a.meaning} |" for a in arguments)
-    return "\n".join(rows)
-
-
-def test_the_readme_has_every_spider_argument() -> None:
-    assert _table(SQUARE_ARGUMENTS) in README
-    assert _table(AUTHORS_ARGUMENTS) in README
 
 
 def test_every_setting_of_the_project_is_an_option() -> None:
@@ -78,7 +67,7 @@ def test_the_source_is_read() -> None:
 
 def test_the_readme_and_the_codebook_have_every_collection() -> None:
     names = set(collections.indexes()) | {collections.DAILY_CALLS}
-    part = README.split("## What is stored where")[1].split("\n## ")[0]
+    part = README.split("## What is stored")[1].split("\n## ")[0]
     assert names == {name for name in re.findall(r"`(\w+)`", part.split("The [codebook]")[0]) if name.islower()}
     assert names == {path.stem for path in (ROOT / "docs" / "codebook").glob("*.md")} - {"README"}
 

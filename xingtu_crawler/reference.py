@@ -12,6 +12,7 @@ from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
+from xingtu_crawler.arguments.tables import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.options import API, RETRYING, SCRAPY, STORAGE, fields, form
 from xingtu_crawler.outcome import AFTER_FAILURES, AFTER_QUARANTINE, CLOSE_REASONS, CloseReason
 
@@ -118,9 +119,49 @@ def _code(text: str) -> str:
     return re.sub(r"\b((XINGTU|JUSTONEAPI)_\w+|max_\w+|scrapy (plan|crawl|find quarantine)\b)", r"`\1`", text)
 
 
+_ARGUMENTS_PAGE = """\
+# Arguments of the spiders
+
+Give arguments with `-a NAME=VALUE`. A wrong argument is reported in one line before the first call, with the nearest right
+name. `make docs` prints this page from `xingtu_crawler/arguments/tables.py`.
+
+## author_square
+
+Reads every page of one author search, or of several, and fetches the details of every author found.
+
+{square}
+
+Every [search filter](search-filters.md) is an argument too, under the name listed there or under the API's own name. An
+unknown name that looks like a known one is refused; write `filter.NAME=VALUE` to send it as a search filter. The queries of
+a [`queries_file`](search-filters.md#several-queries-in-one-crawl) are read side by side in one crawl.
+
+`max_authors` is a limit, not a sample: a search lists the authors with the most followers first.
+
+## authors
+
+Fetches the details of authors whose ids you or the dataset know. Give exactly one of the first five.
+
+{authors}
+"""
+
+
+def arguments_page() -> str:
+    """Return docs/arguments.md."""
+    return _ARGUMENTS_PAGE.format(square=_arguments(SQUARE_ARGUMENTS), authors=_arguments(AUTHORS_ARGUMENTS))
+
+
+def _arguments(table: tuple[Argument, ...]) -> str:
+    rows = (f"| `{a.name}` | {f'`{a.default}`' if a.default else ''} | {a.meaning} |" for a in table)
+    return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
+
+
 def pages() -> dict[str, str]:
     """Return every page by file name."""
-    return {"settings.md": settings_page(), "close-reasons.md": close_reasons_page()}
+    return {
+        "arguments.md": arguments_page(),
+        "close-reasons.md": close_reasons_page(),
+        "settings.md": settings_page(),
+    }
 
 
 if __name__ == "__main__":

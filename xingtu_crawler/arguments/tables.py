@@ -1,4 +1,4 @@
-"""The arguments of each spider as tables: name, default and meaning. README.md prints them."""
+"""The arguments of each spider as tables: name, default and meaning. `make docs` prints docs/arguments.md from them."""
 
 from __future__ import annotations
 
