@@ -51,7 +51,7 @@ class Command(ProjectCommand, ScrapyCrawl):
 
     def long_desc(self) -> str:
         """Return what `scrapy crawl -h` prints."""
-        return "Run a spider: author_square or authors. README.md lists their arguments (-a)."
+        return "Run a spider: author_square or authors. docs/arguments.md lists their arguments (-a)."
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Apply the options; exit if a setting is wrong, as Scrapy sets the log up before it runs the command."""

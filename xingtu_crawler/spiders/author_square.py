@@ -28,7 +28,7 @@ AT_ONCE = 500
 
 
 class AuthorSquareSpider(XingtuSpider):
-    """`scrapy crawl author_square -a keyword=… -a …`; README.md lists the arguments."""
+    """`scrapy crawl author_square -a keyword=… -a …`; docs/arguments.md lists the arguments."""
 
     name = "author_square"
 
