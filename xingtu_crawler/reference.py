@@ -122,8 +122,8 @@ def _code(text: str) -> str:
 _ARGUMENTS_PAGE = """\
 # Arguments of the spiders
 
-Give arguments with `-a NAME=VALUE`. A wrong argument is reported in one line before the first call, with the nearest right
-name. `make docs` prints this page from `xingtu_crawler/arguments/tables.py`.
+Give arguments with `-a NAME=VALUE`. A wrong argument is reported in one line before the first call, with the nearest
+right name. `make docs` prints this page from `xingtu_crawler/arguments/tables.py`.
 
 ## author_square
 
@@ -131,9 +131,9 @@ Reads every page of one author search, or of several, and fetches the details of
 
 {square}
 
-Every [search filter](search-filters.md) is an argument too, under the name listed there or under the API's own name. An
-unknown name that looks like a known one is refused; write `filter.NAME=VALUE` to send it as a search filter. The queries of
-a [`queries_file`](search-filters.md#several-queries-in-one-crawl) are read side by side in one crawl.
+Every [search filter](search-filters.md) is an argument too, under the name listed there or under the API's own name.
+An unknown name that looks like a known one is refused; write `filter.NAME=VALUE` to send it as a search filter. The
+queries of a [`queries_file`](search-filters.md#several-queries-in-one-crawl) are read side by side in one crawl.
 
 `max_authors` is a limit, not a sample: a search lists the authors with the most followers first.
 
