@@ -60,8 +60,8 @@ def _level(value: object) -> object:
 
 def _words(value: object) -> object:
     """Split the sandbox's options as a shell does; raise `SandboxError` if the sandbox would not start with them."""
-    if not isinstance(value, str):
-        return value
+    if not value or not isinstance(value, str):
+        return value or ()
     try:
         words = shlex.split(value)
         sandbox.parse(words)
@@ -282,7 +282,7 @@ class Options(BaseModel):
         SCRAPY,
         "DOWNLOAD_VERIFY_CERTIFICATES",
         True,
-        "0: accept any TLS certificate. Whoever answers then sees the token: for tests only.",
+        "0: accept any TLS certificate. Any server can then pose as the API and see the token: for tests only.",
         form=_ZERO_OR_ONE,
     )
     request_headers: dict[str, str | None] = _setting(
