@@ -76,6 +76,17 @@ def test_every_numeric_setting_of_the_project_is_read() -> None:
         ("LOG_LEVEL", "loud", "LOG_LEVEL is 'loud': it must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG."),
         ("LOG_LEVEL", "10", "LOG_LEVEL is '10': it must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG."),
         ("JUSTONEAPI_ENV", "prod", "JUSTONEAPI_ENV is 'prod': it must be one of prod-global, prod-cn, sandbox."),
+        ("MONGO_DATABASE", "admin", "MONGO_DATABASE is 'admin', a database of MongoDB's own: use another name."),
+        (
+            "MONGO_DATABASE",
+            "xing\u200btu",
+            r"MONGO_DATABASE is 'xing\u200btu', which is no name of a database: use letters, digits, _ and -.",
+        ),
+        (
+            "MONGO_URI",
+            "mongodb://me:secret@db1/a%20b",
+            "MONGO_URI has a path that is no name of a database: use letters, digits, _ and -.",
+        ),
         ("MONGO_URI", 27017, "MONGO_URI is wrong: it must be a MongoDB connection string."),
         ("DOWNLOAD_DELAY", "1", f"DOWNLOAD_DELAY {NO_SLOTS}"),
         ("DOWNLOAD_SLOTS", {"a": {}}, f"DOWNLOAD_SLOTS {NO_SLOTS}"),
@@ -158,6 +169,9 @@ def test_values_are_typed() -> None:
         ({"MONGO_DATABASE": "mine", "JUSTONEAPI_ENV": "sandbox"}, "mine", "mine@embedded"),
         ({"MONGO_DATABASE": "", "MONGO_URI": ""}, "xingtu", "xingtu@embedded"),
         ({"MONGO_URI": "mongodb://me:secret@db1"}, "xingtu", "xingtu@db1"),
+        ({"MONGO_URI": "mongodb://db1/panel?w=1"}, "panel", "panel@db1"),
+        ({"MONGO_URI": "mongodb://db1/panel", "JUSTONEAPI_ENV": "sandbox"}, "panel_sandbox", "panel_sandbox@db1"),
+        ({"MONGO_URI": "mongodb://db1/panel", "MONGO_DATABASE": "mine"}, "mine", "mine@db1"),
     ],
 )
 def test_synthetic_data_and_other_servers_have_their_own_database_and_folder(

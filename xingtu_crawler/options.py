@@ -20,16 +20,13 @@ from xingtu_crawler.api import credentials, environments
 from xingtu_crawler.api.tokens import TokenPool
 from xingtu_crawler.exceptions import SandboxError, TokenError, UserError
 from xingtu_crawler.mongo.client import server_of
+from xingtu_crawler.mongo.names import database_name
 from xingtu_crawler.sandbox import options as sandbox
 
 REFUSED = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED")
 """Scrapy's settings of download slots. This project's downloader has no slots, so they would do nothing."""
 _OFF = {"0", "0.0", "False", "false", "{}"}
 _SWITCH = {"0": False, "false": False, "False": False, "1": True, "true": True, "True": True}
-
-
-def _data_dir(value: object) -> object:
-    return value or ".data"
 
 
 def _whole(value: object) -> object:
@@ -194,11 +191,11 @@ class Options(BaseModel):
         STORAGE,
         "MONGO_DATABASE",
         None,
-        "The database. Not set: `xingtu`, or `xingtu_sandbox` in the sandbox, so that synthetic data never lies "
-        "beside real data.",
+        "The database. Not set: the one in the path of `MONGO_URI`, else `xingtu`; in the sandbox with `_sandbox` "
+        "appended, so that synthetic data never lies beside real data. `admin`, `config` and `local` are refused.",
         form="the name of a database",
     )
-    data_dir: Annotated[Path, BeforeValidator(_data_dir)] = _setting(
+    data_dir: Annotated[Path, BeforeValidator(lambda value: value or ".data")] = _setting(
         STORAGE,
         "XINGTU_DATA_DIR",
         ".data",
@@ -330,8 +327,8 @@ class Options(BaseModel):
             raise UserError(_wrong(cls, name, given.get(name))) from None
 
     @model_validator(mode="after")
-    def _check_base_url(self) -> Self:
-        _ = self.base_url
+    def _check_derived(self) -> Self:
+        _ = self.base_url, self.database_name
         return self
 
     @property
@@ -347,7 +344,7 @@ class Options(BaseModel):
     @property
     def database_name(self) -> str:
         """The database to read and write."""
-        return self.given_database or ("xingtu_sandbox" if self.is_sandbox else "xingtu")
+        return database_name(self.given_database, self.mongo_uri, is_sandbox=self.is_sandbox)
 
     @property
     def embedded_folder(self) -> Path:

@@ -279,7 +279,12 @@ MONGODB = [
         SQUARE,
         "MONGO_DATABASE is 'a.b', which is no name of a database: use letters, digits, _ and -.",
         {"MONGO_DATABASE": "a.b"},
-        logged=True,
+    ),
+    Case(
+        "database_of_mongodb",
+        SQUARE,
+        "MONGO_DATABASE is 'admin', a database of MongoDB's own: use another name.",
+        {"MONGO_DATABASE": "admin"},
     ),
 ]
 

@@ -20,10 +20,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mongo import fakes
-from pymongo import MongoClient, WriteConcern
+from pymongo import MongoClient, ReadPreference, WriteConcern
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.mongo.client import connect, server_of
+from xingtu_crawler.mongo.client import connect, open_database, server_of
 from xingtu_crawler.mongo.embedded import find_mongod
 
 PASSWORD = "hunter2"
@@ -189,6 +189,17 @@ async def test_one_reachable_host_of_a_replica_set_is_enough() -> None:
         await client.close()
 
 
+@pytest.mark.parametrize("options", ["readPreference=secondary", "readPreference=nearest&maxStalenessSeconds=120"])
+async def test_a_dataset_is_read_from_the_primary(mongo_uri: str, options: str) -> None:
+    client = await connect(f"{mongo_uri}/?{options}", "test_client")
+    try:
+        assert client.read_preference != ReadPreference.PRIMARY
+        database = open_database(client, "test_client")
+        assert database.read_preference == database["rows"].read_preference == ReadPreference.PRIMARY
+    finally:
+        await client.close()
+
+
 # There is no server
 
 
@@ -336,7 +347,7 @@ async def test_a_tls_connection_to_a_server_without_tls(guarded: int) -> None:
     assert text.startswith(f"TLS with MongoDB at 127.0.0.1:{guarded} failed")
 
 
-# MONGO_URI or MONGO_DATABASE is wrong
+# MONGO_URI is wrong
 
 
 @pytest.mark.parametrize(
@@ -386,13 +397,6 @@ async def test_a_certificate_file_that_is_none(tmp_path: Path) -> None:
     path.write_text("not a certificate", encoding="ascii")
     assert await failure(f"mongodb://127.0.0.1/?tls=true&tlsCAFile={quote(str(path))}") == (
         "A certificate file in MONGO_URI is not a PEM file: correct its path."
-    )
-
-
-@pytest.mark.parametrize("name", ["", "a b", "a.b", "a/b", "$a"])
-async def test_an_invalid_name_of_a_database(mongo_uri: str, name: str) -> None:
-    assert await failure(mongo_uri, name) == (
-        f"MONGO_DATABASE is {name!r}, which is no name of a database: use letters, digits, _ and -."
     )
 
 

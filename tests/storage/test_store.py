@@ -129,12 +129,6 @@ async def test_an_index_that_is_in_the_way_is_told_and_nothing_stays_open(tmp_pa
     assert not mongod_runs(tmp_path)
 
 
-async def test_a_database_that_cannot_be_used_leaves_no_mongod_behind(tmp_path: Path) -> None:
-    with pytest.raises(StorageError, match="MONGO_DATABASE"):
-        await open_store(tmp_path, MONGO_DATABASE="not a name")
-    assert not mongod_runs(tmp_path)
-
-
 async def test_history_is_optional(tmp_path: Path, mongo_uri: str, mongo_db: Database) -> None:
     store = await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name, XINGTU_HISTORY=0)
     assert store.history is None

@@ -15,9 +15,9 @@ from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import pymongo
-from pymongo import AsyncMongoClient
+from pymongo import AsyncMongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import InvalidName, PyMongoError
+from pymongo.errors import PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.connection_errors import (
@@ -83,7 +83,7 @@ async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bo
             await _require_reachable(seeds, timeout)
         try:
             with pymongo.timeout(timeout):
-                await _verify(client, _database(client, database), where_is(seeds), writable)
+                await _verify(client, open_database(client, database), where_is(seeds), writable)
         except (PyMongoError, OSError) as error:
             raise StorageError(await explain(error, client, uri, database, timeout)) from error
     except BaseException:
@@ -134,13 +134,12 @@ def _open(uri: str, timeout: float) -> Client:
         raise StorageError(_MALFORMED) from None
 
 
-def _database(client: Client, name: str) -> AsyncDatabase[dict[str, Any]]:
-    try:
-        return client[name]
-    except (InvalidName, TypeError):
-        raise StorageError(
-            f"MONGO_DATABASE is {name!r}, which is no name of a database: use letters, digits, _ and -."
-        ) from None
+def open_database(client: Client, name: str) -> AsyncDatabase[dict[str, Any]]:
+    """Return a database that is read from the primary, whatever the `readPreference` of the URI is.
+
+    A secondary may lag behind: a crawl that reads there what is stored would fetch, and pay for, it again.
+    """
+    return client.get_database(name, read_preference=ReadPreference.PRIMARY)
 
 
 async def _verify(client: Client, database: AsyncDatabase[dict[str, Any]], where: str, writable: bool) -> None:

@@ -15,7 +15,7 @@ from pymongo.errors import PyMongoError
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.client import connect, open_database
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.mongo.outages import Outages, brief
 from xingtu_crawler.options import Options
@@ -67,18 +67,19 @@ class Store:
         Raises:
             StorageError: MongoDB cannot be used.
         """
-        embedded, uri, database = None, options.mongo_uri, options.database_name
+        embedded, uri, name = None, options.mongo_uri, options.database_name
         if uri is None:
             embedded = EmbeddedMongo(options.embedded_folder, min_free_bytes=options.embedded_min_free)
             uri = await asyncio.to_thread(embedded.acquire)
         try:
-            client = await connect(uri, database)
+            client = await connect(uri, name)
+            database = open_database(client, name)
             try:
-                await create_indexes(client[database])
+                await create_indexes(database)
             except PyMongoError as error:
                 await client.close()
                 raise StorageError(
-                    f"The indexes of database {database} cannot be created ({brief(error)}): give the user of "
+                    f"The indexes of database {name} cannot be created ({brief(error)}): give the user of "
                     "MONGO_URI readWrite on it, or drop the index that is in the way."
                 ) from None
         except BaseException:
@@ -86,19 +87,19 @@ class Store:
                 await asyncio.to_thread(embedded.release)
             raise
         outages = Outages(options.storage_patience, hurried=hurried, when_over=when_over)
-        writer = BulkWriter(client[database], outages)
+        writer = BulkWriter(database, outages)
         return cls(
             client=client,
-            database=client[database],
+            database=database,
             embedded=embedded,
             outages=outages,
             writer=writer,
-            claims=Claims(client[database], outages),
-            sweeps=Sweeps(client[database], writer, outages),
-            worklist=Worklist(client[database], outages),
-            runs=Runs(client[database], writer, outages),
+            claims=Claims(database, outages),
+            sweeps=Sweeps(database, writer, outages),
+            worklist=Worklist(database, outages),
+            runs=Runs(database, writer, outages),
             history=(
-                History(client[database], outages, oldest_unstored=oldest_unstored)
+                History(database, outages, oldest_unstored=oldest_unstored)
                 if history and options.keeps_history
                 else None
             ),
