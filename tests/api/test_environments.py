@@ -1,4 +1,4 @@
-"""Where the API is, and what cannot be an address."""
+"""The base URLs of the environments, and which overrides are refused."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ def test_each_environment_has_its_address() -> None:
     assert base_url("sandbox") is None
 
 
-def test_only_one_environment_sends_the_token_readable() -> None:
+def test_only_one_environment_sends_the_token_unencrypted() -> None:
     assert [name for name, url in BASE_URLS.items() if not url.startswith("https://")] == ["prod-cn"]
 
 
 @pytest.mark.parametrize("environment", [*BASE_URLS, SANDBOX])
 @pytest.mark.parametrize("override", ["", None])
-def test_an_empty_override_is_none(environment: str, override: str | None) -> None:
+def test_an_empty_override_is_ignored(environment: str, override: str | None) -> None:
     assert base_url(environment, override) == base_url(environment)
 
 
@@ -38,21 +38,21 @@ def test_an_empty_override_is_none(environment: str, override: str | None) -> No
         ("http://[::1]:8000", "http://[::1]:8000"),
     ],
 )
-def test_an_override_counts_whatever_the_environment(environment: str, override: str, url: str) -> None:
+def test_an_override_applies_in_every_environment(environment: str, override: str, url: str) -> None:
     assert base_url(environment, override) == url
 
 
 @pytest.mark.parametrize("environment", ["", "prod", "PROD-GLOBAL", "production", "cn"])
 @pytest.mark.parametrize("override", [None, "https://api.example.com"])
-def test_an_unknown_environment_is_told_with_those_there_are(environment: str, override: str | None) -> None:
+def test_an_unknown_environment_is_refused_with_the_valid_names(environment: str, override: str | None) -> None:
     with pytest.raises(UserError) as caught:
         base_url(environment, override)
-    assert str(caught.value) == f"JUSTONEAPI_ENV is {environment!r}: it is one of prod-global, prod-cn, sandbox."
+    assert str(caught.value) == f"JUSTONEAPI_ENV is {environment!r}: it must be one of prod-global, prod-cn, sandbox."
 
 
 @pytest.mark.parametrize("override", ["api.example.com", "ftp://api.example.com", "//api.example.com", "HTTPS//x", "x"])
 def test_another_scheme_is_refused(override: str) -> None:
-    with pytest.raises(UserError, match="it starts with https://"):
+    with pytest.raises(UserError, match="it must start with https://"):
         base_url("prod-global", override)
 
 
@@ -67,6 +67,9 @@ def test_another_scheme_is_refused(override: str) -> None:
         "http://host:65536",
         "http://host:123456",
         "http://[::1",
+        "http://[:::::1]",
+        "http://[1.2.3.4]",
+        "http://host:0",
         "http://a..b",
         "http://.",
         f"http://{'a' * 64}.com",
@@ -76,8 +79,8 @@ def test_another_scheme_is_refused(override: str) -> None:
         "http://host\x00",
     ],
 )
-def test_what_is_no_address_is_refused_in_one_line(override: str) -> None:
-    with pytest.raises(UserError, match="it reads https://host") as caught:
+def test_an_invalid_address_is_refused_in_one_line(override: str) -> None:
+    with pytest.raises(UserError, match="write https://host") as caught:
         base_url("prod-global", override)
     assert "\n" not in str(caught.value)
 

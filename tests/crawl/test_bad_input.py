@@ -198,20 +198,20 @@ SETTINGS = [
     Case(
         "address_without_scheme",
         SQUARE,
-        "JUSTONEAPI_BASE_URL is 'api.justoneapi.com': it starts with https:// (or http://).",
+        "JUSTONEAPI_BASE_URL is 'api.justoneapi.com': it must start with https:// (or http://).",
         {"JUSTONEAPI_BASE_URL": "api.justoneapi.com"},
     ),
     Case(
         "address_with_port",
         SQUARE,
-        "JUSTONEAPI_BASE_URL is 'https://localhost:99999': it reads https://host or https://host:port.",
+        "JUSTONEAPI_BASE_URL is 'https://localhost:99999': write https://host or https://host:port.",
         {"JUSTONEAPI_BASE_URL": "https://localhost:99999"},
     ),
     Case(
         "address_with_token",
         SQUARE,
-        "JUSTONEAPI_BASE_URL holds more than an address: write https://host or https://host:port alone; the token "
-        "goes into JUSTONEAPI_TOKEN.",
+        "JUSTONEAPI_BASE_URL holds more than an address: write https://host or https://host:port only; put the token "
+        "into JUSTONEAPI_TOKEN.",
         {"JUSTONEAPI_BASE_URL": "https://localhost/?token=S3NT1NEL"},
     ),
     Case(

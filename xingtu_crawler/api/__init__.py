@@ -1,4 +1,4 @@
-"""The remote API as plain Python: what can be asked, what its answers mean, what it costs.
+"""The remote API as plain Python: endpoints, business codes, envelope, tokens, pace, budget.
 
-Nothing in here knows Scrapy or MongoDB. State machines take the clock as an argument.
+Knows neither Scrapy nor MongoDB. State machines take the current time as an argument.
 """

@@ -1,4 +1,4 @@
-"""How long to wait before a question is asked again: exponential, with jitter, capped."""
+"""The pause before a retry: exponential, with jitter, capped."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Backoff:
-    """Delays in seconds: `base` before the second attempt, doubling to `cap`, each drawn from its upper half.
+    """Pauses in seconds: `base` before the second attempt, doubled for each further one up to `cap`.
 
-    The jitter keeps what failed together from coming back together; the lower bound keeps the pause a pause.
+    Each pause is drawn at random from the upper half of that, so that requests that failed together do not come
+    back together.
     """
 
     base: float

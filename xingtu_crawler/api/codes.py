@@ -1,7 +1,7 @@
-"""The business codes: one table, code -> what it means, whether it is billed, what to do.
+"""The business codes: one table with the meaning of each code, whether it is billed, and what to do.
 
-Source: the response handling section of every endpoint's documentation page; 101, 202, 404, 503 and 602 stand
-in the OpenAPI only; what nobody has verified is marked so.
+Source: the section on response handling of each endpoint's documentation page. The codes 101, 202, 404, 503 and 602
+are in the OpenAPI description only. Rows that have not been verified are marked.
 """
 
 from __future__ import annotations
@@ -11,33 +11,33 @@ from enum import StrEnum
 
 
 class Action(StrEnum):
-    """What an answer asks of the crawler."""
+    """What the crawler does with a response."""
 
     USE = "use"
-    """A success: hand it to the spider."""
+    """A success: pass it to the spider."""
     EMPTY = "empty"
-    """There is nothing to be had: terminal, and not an error."""
+    """There is no data: do not retry. This is not an error."""
     RETRY = "retry"
-    """Ask again after a pause, a bounded number of times."""
+    """Retry after a pause, a limited number of times."""
     SLOW_DOWN = "slow_down"
-    """The token is asked too fast: slow it down and ask again; no attempt is used up."""
+    """The token makes too many calls per second: slow it down and retry; the attempt does not count."""
     RETIRE_TOKEN = "retire_token"
-    """The token does not work: never use it again in this run, ask with another."""
+    """The token is invalid: do not use it again in this run, retry with another token."""
     PARK_TOKEN = "park_token"
-    """The token's daily quota is used up: leave it until the next day, ask with another."""
+    """The token's daily quota is used up: do not use it until the next day, retry with another token."""
     DENY_ENDPOINT = "deny_endpoint"
-    """The token may not use this endpoint: ask with another; elsewhere it may work."""
+    """The token may not use this endpoint: retry with another token; it may work for other endpoints."""
     DRAIN_ACCOUNT = "drain_account"
-    """The account has no money left: all its tokens are out, ask with another account's."""
+    """The account's balance is used up: use none of its tokens, retry with one of another account."""
     SPEND_TOKEN = "spend_token"
-    """The token's own spend limit is reached: ask with another."""
+    """The token's own spend limit is reached: retry with another token."""
     REFUSE = "refuse"
-    """The question itself is wrong: never ask it again."""
+    """The request itself is wrong: do not retry."""
 
 
 @dataclass(frozen=True, slots=True)
 class BusinessCode:
-    """One row of the table; `billed` is None and `verified` False where nobody knows."""
+    """One row of the table; `billed` is None if that is unknown, `verified` False if the row is a guess."""
 
     code: int
     meaning: str
@@ -69,11 +69,11 @@ CODES: dict[int, BusinessCode] = {
 }
 
 INNER_FAILURE = BusinessCode(301, "success outside, failure inside (base_resp)", None, Action.RETRY)
-"""`code` 0 around a `data.base_resp.status_code` that is not 0: treated like 301."""
+"""`code` 0 with a `data.base_resp.status_code` other than 0: treated like 301."""
 
 
 def rule(code: int, inner_status: int = 0) -> BusinessCode:
-    """Return what to do with an answer; a code that nobody knows is tried again, a bounded number of times."""
+    """Return the row of a code and an inner status; an unknown code is retried a limited number of times."""
     if code == 0 and inner_status != 0:
         return INNER_FAILURE
     return CODES.get(code) or BusinessCode(code, "unknown code", None, Action.RETRY, verified=False)

@@ -1,6 +1,6 @@
-"""The registry of endpoints: one entry here, one model in `items/`, and an endpoint is crawled.
+"""The registry of endpoints: an endpoint is crawled if it has an entry here and a model in `items/`.
 
-Paths and parameters are those of the API's documentation pages ("Author Search (V1)", "Author Base Info
+Source of paths and parameters: the API's documentation pages ("Author Search (V1)", "Author Base Info
 (V1)", "Author Marketing Info (V1)", "Author Recommended Videos (V1)", "Author Video Distribution (V1)").
 """
 
@@ -24,8 +24,8 @@ class Platform(StrEnum):
 class Endpoint:
     """One endpoint of the API.
 
-    `name` is what a user types in `-a endpoints=`, what stats and `crawl.endpoint` say; `collection` is where
-    its documents go.
+    `name` is the name in `-a endpoints=`, in the stats and in `crawl.endpoint`. `collection` is the MongoDB collection
+    of its documents. `title` is the title of its documentation page.
     """
 
     name: str
@@ -35,7 +35,7 @@ class Endpoint:
 
 
 PAGE_SIZE = 20
-"""Authors on a page of the search."""
+"""Number of authors on a search page."""
 
 SEARCH = Endpoint(
     "search", "/api/douyin-xingtu/gw/api/gsearch/search_for_author_square/v1", "authors", "Author Search (V1)"
@@ -70,14 +70,14 @@ DETAILS: dict[str, Endpoint] = {
         ),
     )
 }
-"""The detail endpoints by name, in the order in which an author's details are asked."""
+"""The detail endpoints by name, in the order in which they are requested for each author."""
 
 
 def search_url(base_url: str, filters: dict[str, str], page: int) -> str:
-    """Return the URL of one page of the author search, without a token; `filters` bear the API's own names."""
+    """Return the URL of a page of the author search, without a token; the keys of `filters` are the API's names."""
     return f"{base_url}{SEARCH.path}?{urlencode({**filters, 'page': page})}"
 
 
 def detail_url(base_url: str, endpoint: Endpoint, star_id: str, platform: Platform) -> str:
-    """Return the URL of one author's details, without a token."""
+    """Return the URL of a detail endpoint for one author, without a token."""
     return f"{base_url}{endpoint.path}?oAuthorId={quote(star_id, safe='')}&platform={platform}"

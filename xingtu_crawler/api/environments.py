@@ -1,43 +1,52 @@
-"""Where the API is: the base URL of each environment."""
+"""The base URL of each environment."""
 
 from __future__ import annotations
 
+import ipaddress
 import re
 
 from xingtu_crawler.exceptions import UserError
 
 BASE_URLS: dict[str, str] = {
     "prod-global": "https://api.justoneapi.com",
-    # Plain HTTP on a bare IP: the token crosses the network readable. Only on explicit request.
+    # Plain HTTP on a bare IP address: anyone on the way can read the token. Only on explicit request.
     "prod-cn": "http://47.117.133.51:30015",
 }
 SANDBOX = "sandbox"
-"""The environment that has no fixed address: a crawl without `JUSTONEAPI_BASE_URL` starts its own."""
+"""The environment without a fixed address: a crawl without `JUSTONEAPI_BASE_URL` starts its own sandbox."""
 
-# Labels of 63 characters at most, an IPv4 address or one in brackets.
+# A host name with labels of at most 63 characters, an IPv4 address, or an IPv6 address in brackets.
 _ADDRESS = re.compile(
-    r"https?://(?:[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[[0-9A-Fa-f:.]+\])(?::(?P<port>\d{1,5}))?(?:/\S*)?", re.ASCII
+    r"https?://(?:[\w-]{1,63}(?:\.[\w-]{1,63})*\.?|\[(?P<v6>[0-9A-Fa-f:.]+)\])(?::(?P<port>\d{1,5}))?(?:/\S*)?",
+    re.ASCII,
 )
 
 
 def base_url(environment: str, override: str | None = None) -> str | None:
-    """Return the base URL without a trailing slash, or None for a sandbox that is yet to be started.
+    """Return the base URL without a trailing slash, or None for a sandbox that the crawl has to start.
 
-    Raises `UserError` where the environment is unknown or the override is no address.
+    Raises `UserError` if the environment is unknown or `override` (JUSTONEAPI_BASE_URL) is not an address.
     """
     if environment != SANDBOX and environment not in BASE_URLS:
-        names = ", ".join([*BASE_URLS, SANDBOX])
-        raise UserError(f"JUSTONEAPI_ENV is {environment!r}: it is one of {names}.")
+        raise UserError(f"JUSTONEAPI_ENV is {environment!r}: it must be one of {', '.join([*BASE_URLS, SANDBOX])}.")
     if override:
-        if any(sign in override for sign in "?#@"):  # not repeated here: what follows them may be a secret
+        if any(sign in override for sign in "?#@"):  # the message does not show it: it may hold a secret
             raise UserError(
-                "JUSTONEAPI_BASE_URL holds more than an address: write https://host or https://host:port alone; the "
-                "token goes into JUSTONEAPI_TOKEN."
+                "JUSTONEAPI_BASE_URL holds more than an address: write https://host or https://host:port only; put "
+                "the token into JUSTONEAPI_TOKEN."
             )
         if not override.startswith(("http://", "https://")):
-            raise UserError(f"JUSTONEAPI_BASE_URL is {override!r}: it starts with https:// (or http://).")
+            raise UserError(f"JUSTONEAPI_BASE_URL is {override!r}: it must start with https:// (or http://).")
         match = _ADDRESS.fullmatch(override)
-        if match is None or int(match["port"] or 0) > 65535:
-            raise UserError(f"JUSTONEAPI_BASE_URL is {override!r}: it reads https://host or https://host:port.")
+        if match is None or not 0 < int(match["port"] or 443) <= 65535 or not _is_ipv6(match["v6"] or "::1"):
+            raise UserError(f"JUSTONEAPI_BASE_URL is {override!r}: write https://host or https://host:port.")
         return override.rstrip("/")
     return BASE_URLS.get(environment)
+
+
+def _is_ipv6(address: str) -> bool:
+    try:
+        ipaddress.IPv6Address(address)
+    except ValueError:
+        return False
+    return True

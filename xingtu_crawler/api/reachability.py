@@ -1,6 +1,6 @@
-"""Is the API's host there? Asked before the first call: a connection, a TLS handshake, no request.
+"""Whether the API's host can be reached: before the first call (`check`) and during the crawl (`Outage`).
 
-And is it still there? That is told from the calls that are refused. Knows no HTTP.
+The check connects and makes a TLS handshake; it sends no request. This module knows no HTTP.
 """
 
 from __future__ import annotations
@@ -15,26 +15,26 @@ from xingtu_crawler.exceptions import ApiUnreachableError
 
 _WHAT_TO_DO = "check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and your network"
 
-
 TIMEOUT_S = 10.0
-"""How long the host has to accept a connection and finish a TLS handshake."""
-
-
+"""Time in seconds in which the host must accept a connection and finish the TLS handshake."""
 GONE_S = 60.0
-"""For how long nothing but refused connections must come: a restart, a deployment or a failover is shorter."""
+"""Time in seconds without any response after which the host counts as gone; a restart or a failover is shorter."""
 GONE_ATTEMPTS = 5
-"""And how many of them: one call that slept through the minute tells nothing."""
+"""Number of refused connections in that time before the host counts as gone: a single one proves nothing."""
 
 
 class Outage:
-    """Tells a host that is gone from one that is just being restarted; `now` in seconds of a monotonic clock."""
+    """Distinguishes a host that is gone from one that restarts; `now` is in seconds of a monotonic clock."""
 
     def __init__(self) -> None:
         self._refused = 0
         self._since = 0.0
 
     def refused(self, now: float) -> float | None:
-        """Tell of a refused connection; return for how many seconds nothing else has come, once the host is gone."""
+        """Register a refused connection.
+
+        Returns the seconds since the first one in a row if the host counts as gone, None otherwise.
+        """
         if self._refused == 0:
             self._since = now
         self._refused += 1
@@ -42,15 +42,15 @@ class Outage:
         return seconds if seconds >= GONE_S and self._refused >= GONE_ATTEMPTS else None
 
     def over(self) -> None:
-        """Tell of anything else: somebody is there."""
+        """Register any other outcome: the host is there."""
         self._refused = 0
 
 
 async def check(base_url: str) -> None:
-    """Connect to the host of `base_url` and hang up.
+    """Connect to the host of `base_url` and disconnect.
 
-    Raises `ApiUnreachableError`, one line, where the name is unknown, the connection is refused or not
-    answered, or the certificate is not valid.
+    Raises `ApiUnreachableError` with one line if the name is unknown, the connection is refused or times out, or the
+    certificate is invalid.
     """
     parts = urlsplit(base_url)
     host = parts.hostname or ""
@@ -59,7 +59,7 @@ async def check(base_url: str) -> None:
     try:
         async with asyncio.timeout(TIMEOUT_S):
             _, writer = await asyncio.open_connection(host, port, ssl=context)
-    except (socket.gaierror, UnicodeError):  # UnicodeError: not even the form of a name
+    except (socket.gaierror, UnicodeError):  # UnicodeError: it cannot be a name
         raise ApiUnreachableError(f"The API's host {host} is unknown: {_WHAT_TO_DO}.") from None
     except ssl.SSLCertVerificationError as error:
         raise ApiUnreachableError(
@@ -77,7 +77,7 @@ async def check(base_url: str) -> None:
         ) from None
     except OSError as error:
         raise ApiUnreachableError(f"The API at {host}:{port} cannot be reached ({error}): {_WHAT_TO_DO}.") from None
-    # Not `close`: that would wait for the host to say goodbye in TLS, up to half a minute.
+    # Not `close`: that waits up to half a minute for the host to end the TLS session.
     writer.transport.abort()
     with contextlib.suppress(OSError, ssl.SSLError):
         await writer.wait_closed()
