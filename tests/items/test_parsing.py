@@ -11,6 +11,8 @@ import pytest
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items import MODELS, Parsed, Part, Payload, parse
 from xingtu_crawler.items.fields import Int, Text, about
+from xingtu_crawler.items.readers import reader_of
+from xingtu_crawler.items.storable import Notes
 
 STAR_ID = "6629722295873044494"
 HOSTILE = {"a\0b": 1, "\ud800": 2, "wide": 2**70, "text": "\udfff", "deep": json.loads("[" * 200 + "]" * 200)}
@@ -389,15 +391,24 @@ def test_a_sixth_endpoint_needs_only_a_class() -> None:
     assert parsed.unknown_fields == ["by_name.a.m"]
 
 
-def test_a_model_whose_field_may_not_be_absent_refuses_and_does_not_hang() -> None:
-    class Strict(Payload, endpoint="strict"):
-        name: Text = about("A name.")
+def test_key_that_mongodb_cannot_hold_costs_a_map_only_its_name(search: dict[str, Any]) -> None:
+    search["attribute_datas"]["game_type"] = {"a\0b": "1", "\ud800": "2", "x": "3"}
+
+    parsed = parse("search", search, star_id=None)
+
+    assert parsed.data["attribute_datas"]["game_type"] == {"a\\u0000b": 1.0, "\\ud800": 2.0, "x": 3.0}
+    assert parsed.unparsed["attribute_datas.game_type.a\\u0000b"]["raw"] == "a\0b"
+    assert parsed.unparsed["attribute_datas.game_type.\\ud800"]["raw"] == '"\\ud800"'
+
+
+@pytest.mark.parametrize("endpoint", sorted(MODELS))
+def test_every_field_of_every_model_has_a_reader(endpoint: str) -> None:
+    assert reader_of(MODELS[endpoint])(None, "", "", Notes()) is None
+
+
+def test_field_without_a_reader_is_a_defect_of_its_model() -> None:
+    class Strict(Part):
         number: int
 
-    try:
-        with pytest.raises(IdentityError, match="does not fit its model"):
-            parse("strict", {"name": "x"}, star_id=None)
-        with pytest.raises(IdentityError, match="does not fit its model"):
-            parse("strict", {"name": "x", "number": "y"}, star_id=None)
-    finally:
-        del MODELS["strict"]
+    with pytest.raises(TypeError, match="no reader fits the type <class 'int'>"):
+        reader_of(Strict)

@@ -58,13 +58,6 @@ def test_nesting_is_kept_up_to_the_limit_and_beyond_it_as_text() -> None:
     assert json.dumps(cut) == "[" * MAX_DEPTH + "null" + "]" * MAX_DEPTH
 
 
-def test_wide_integers_stay_for_a_model_to_judge() -> None:
-    notes = Notes()
-
-    assert clean({"a": [2**70]}, "", notes, wide_ints=True) == {"a": [2**70]}
-    assert notes.unparsed == {}
-
-
 def test_an_escaped_key_never_takes_the_place_of_another() -> None:
     notes = Notes()
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError, from_json
 
-from xingtu_crawler.items.storable import INT64, is_storable_key, is_storable_text
+from xingtu_crawler.items.storable import INT64, is_storable_text
 
 _DECIMAL = re.compile(r"-?[0-9]{1,400}(?:\.[0-9]+)?(?:[eE][+-]?[0-9]{1,4})?").fullmatch
 _WHOLE = re.compile(r"(-?[0-9]{1,400})(?:\.0+)?")
@@ -162,14 +162,6 @@ def decode(value: object) -> Any:
         raise PydanticCustomError("json", "not JSON, or cut short") from None
 
 
-def decode_map(value: object) -> Any:
-    """Return what a JSON text holds, where it is an object whose keys are data; each key must be storable."""
-    decoded = decode(value)
-    if isinstance(decoded, dict) and not all(is_storable_key(key) for key in decoded):
-        raise PydanticCustomError("json", "a key cannot be stored")
-    return decoded
-
-
 Int = Annotated[int | None, PlainValidator(to_int)]
 Float = Annotated[float | None, PlainValidator(to_float)]
 Bool = Annotated[bool | None, PlainValidator(to_bool)]
@@ -183,10 +175,10 @@ Decoded = BeforeValidator(decode)
 TextList = Annotated[list[Text] | None, Decoded]
 IdList = Annotated[list[Id] | None, Decoded]
 IntList = Annotated[list[Int] | None, Decoded]
-FloatMap = Annotated[dict[str, Float] | None, BeforeValidator(decode_map)]
-TextListMap = Annotated[dict[str, list[Text] | None] | None, BeforeValidator(decode_map)]
+FloatMap = Annotated[dict[str, Float] | None, Decoded]
+TextListMap = Annotated[dict[str, list[Text] | None] | None, Decoded]
 
 AnyJson = Annotated[Any, Decoded]
 AnyList = Annotated[list[Any] | None, Decoded]
-AnyObject = Annotated[dict[str, Any] | None, BeforeValidator(decode_map)]
+AnyObject = Annotated[dict[str, Any] | None, Decoded]
 """JSON, lists and objects of a shape nobody has seen: decoded, and stored as they came."""

@@ -26,6 +26,9 @@ class Part(BaseModel):
     sparse: ClassVar[bool] = False
     """True: only the fields that came are stored; False: every field is, as null where it did not come."""
 
+    zero_is_null: ClassVar[frozenset[str]] = frozenset()
+    """The fields in which 0, "0", "", [] and false mean "not supplied": they are stored as null."""
+
 
 class Payload(Part):
     """The payload of one endpoint: `class BaseInfo(Payload, endpoint="base_info")`."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pydantic import model_validator
-
 from xingtu_crawler.items.fields import AnyList, Bool, Float, Id, Int, Text, Time, about
 from xingtu_crawler.items.payload import BaseResp, Part, Payload
 
@@ -62,19 +60,8 @@ class RecVideo(Part):
     video_id: Id = about("Id of the video file, by its name. Null: not supplied.")
     width: Int = about("Width of the picture, by its name, pixels. Null: not supplied.")
 
-    @model_validator(mode="before")
-    @classmethod
-    def _drop_what_is_not_supplied(cls, video: object) -> object:
-        if not isinstance(video, dict):
-            return video
-        return {
-            name: value
-            for name, value in video.items()
-            if (value and value != "0") or value == {} or name not in _ZERO_IS_NULL
-        }
 
-
-_ZERO_IS_NULL = frozenset(RecVideo.model_fields) - ALWAYS_SUPPLIED
+RecVideo.zero_is_null = frozenset(RecVideo.model_fields) - ALWAYS_SUPPLIED
 
 Videos = list[RecVideo | None] | None
 

@@ -22,7 +22,7 @@ class Notes:
     unknown: set[str] = field(default_factory=set)
 
     def misfit(self, path: str, raw: object, error: str) -> None:
-        """Keep `raw`, or its JSON text where MongoDB cannot store it, under `path`."""
+        """Keep `raw`, or its JSON text if MongoDB cannot store it, under `path`."""
         while path in self.unparsed:  # a key with a dot in it can look like another path
             path += "'"
         self.unparsed[path] = {"raw": raw if is_storable(raw) else as_text(raw), "error": error}
@@ -62,32 +62,28 @@ def as_text(value: object) -> str:
     return json.dumps(value, default=repr)
 
 
-def clean(value: object, path: str, notes: Notes, *, wide_ints: bool = False, depth: int = 0) -> Any:
+def clean(value: object, path: str, notes: Notes, *, depth: int = 0) -> Any:
     """Return a copy of the JSON value `value` that MongoDB can hold.
 
-    What it cannot hold becomes None (a key: its escaped form) and is noted under its path. `wide_ints` leaves
-    integers beyond 64 bits, for a model to judge.
+    What it cannot hold becomes None (a key: its escaped form) and is noted under its path.
     """
     if isinstance(value, dict):
         if depth < MAX_DEPTH:
-            return _clean_dict(value, path, notes, wide_ints, depth + 1)
+            return _clean_dict(value, path, notes, depth + 1)
     elif isinstance(value, list):
         if depth < MAX_DEPTH:
-            return [
-                clean(inner, f"{path}.{index}", notes, wide_ints=wide_ints, depth=depth + 1)
-                for index, inner in enumerate(value)
-            ]
-    elif is_storable(value) or (wide_ints and isinstance(value, int)):
+            return [clean(inner, f"{path}.{index}", notes, depth=depth + 1) for index, inner in enumerate(value)]
+    elif is_storable(value):
         return value
     notes.misfit(path.removeprefix("."), value, "cannot be stored: too deep, beyond 64 bits or not Unicode")
     return None
 
 
-def _clean_dict(value: dict[Any, Any], path: str, notes: Notes, wide_ints: bool, depth: int) -> dict[str, Any]:
+def _clean_dict(value: dict[Any, Any], path: str, notes: Notes, depth: int) -> dict[str, Any]:
     result: dict[str, Any] = {}
     for key, inner in value.items():
         name = key if is_storable_key(key) else clean_key(key, path, value, notes)
-        result[name] = clean(inner, f"{path}.{name}", notes, wide_ints=wide_ints, depth=depth)
+        result[name] = clean(inner, f"{path}.{name}", notes, depth=depth)
     return result
 
 
