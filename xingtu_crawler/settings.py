@@ -31,8 +31,8 @@ del _name, _default, _token
 
 # --- Crawls of the API (spiders/base.py) -------------------------------------------------------------------
 
-# The spiders of this project add these to their crawls. They stand between Scrapy's defaults and this module, so that
-# a value set here or with -s wins. A spider of your own, `scrapy shell` and `scrapy fetch` run without them.
+# The spiders of this project add these to their crawls, unless this module or the command line sets the same name. A
+# spider of your own, `scrapy shell` and `scrapy fetch` run without them.
 API_CRAWL: dict[str, Any] = {
     "DOWNLOAD_HANDLERS": {
         "http": "xingtu_crawler.middlewares.download_handler.TokenDownloadHandler",

@@ -9,13 +9,15 @@ import asyncio
 import re
 import ssl
 import warnings
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from hashlib import blake2b
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import parse_qsl
 from uuid import uuid4
 
 import pymongo
-from pymongo import AsyncMongoClient, ReadPreference
+from pymongo import AsyncMongoClient, MongoClient, ReadPreference
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
@@ -29,6 +31,8 @@ from xingtu_crawler.mongo.connection_errors import (
     unreachable,
     where_is,
 )
+
+C = TypeVar("C", AsyncMongoClient[dict[str, Any]], MongoClient[dict[str, Any]])
 
 SOCKET_TIMEOUT_MS = 120_000
 """Time limit of one reply. The longest bulk write takes seconds; a server that falls silent must not block a crawl."""
@@ -52,7 +56,7 @@ def server_of(uri: str | None) -> str:
     hosts, *after_hosts = _split(uri)
     options = {name.lower(): value for name, value in parse_qsl(uri.partition("?")[2])}
     if any("@" in rest for rest in after_hosts):
-        hosts = ""  # it is a part of the password, see `_open`
+        hosts = ""  # it is a part of the password, see `_build`
     names = sorted(host.lower().removesuffix(":27017") for host in hosts.rpartition("@")[2].split(","))
     name = ",".join([*names, options.get("replicaset", "")]).rstrip(",")
     return name if len(name) <= _LONGEST_NAME else blake2b(name.encode(), digest_size=8).hexdigest()
@@ -76,7 +80,7 @@ async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bo
     Raises:
         StorageError: the connection cannot be used; the message names the hosts and what to do.
     """
-    client = _open(uri, timeout)
+    client = _build(AsyncMongoClient, uri, timeout)
     try:
         seeds = list(client.topology_description.server_descriptions())
         if "mongodb+srv:" not in uri:  # the driver looks those hosts up
@@ -92,7 +96,29 @@ async def connect(uri: str, database: str, *, timeout: float = 5.0, writable: bo
     return client
 
 
-def _open(uri: str, timeout: float) -> Client:
+def connect_blocking(uri: str, database: str, *, timeout: float = 5.0) -> MongoClient[dict[str, Any]]:
+    """Return a client of PyMongo's synchronous API, after the checks of `connect` for a reader. Blocks.
+
+    It may be called while an event loop runs in this thread, as in a notebook.
+
+    Args:
+        uri: a MongoDB connection string.
+        database: the name of the database on which the right to read is checked.
+        timeout: seconds for one attempt to reach the server; the client keeps it as its own limit.
+
+    Raises:
+        StorageError: the connection cannot be used; the message names the hosts and what to do.
+    """
+
+    async def check() -> None:
+        await (await connect(uri, database, timeout=timeout, writable=False)).close()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(asyncio.run, check()).result()
+    return _build(MongoClient, uri, timeout)
+
+
+def _build(kind: Callable[..., C], uri: str, timeout: float) -> C:
     """Build the client, which connects later. What PyMongo only warns about, as a misspelt `tls`, is an error here."""
     _, *after_hosts = _split(uri)
     if any("@" in rest for rest in after_hosts):
@@ -117,7 +143,7 @@ def _open(uri: str, timeout: float) -> Client:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            return AsyncMongoClient(uri, tz_aware=True, uuidRepresentation="standard", **options)
+            return kind(uri, tz_aware=True, uuidRepresentation="standard", **options)
     except UserWarning as warning:
         named = next((name for name in given if name.isalnum() and name in str(warning).lower()), "one")
         raise StorageError(

@@ -16,7 +16,7 @@ from scrapy import Request, Spider, signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider
 from scrapy.http import Response
-from scrapy.settings import BaseSettings
+from scrapy.settings import BaseSettings, get_settings_priority
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.endpoints import DETAILS, Platform, detail_url
@@ -75,9 +75,13 @@ class XingtuSpider(Spider):
 
     @classmethod
     def update_settings(cls, settings: BaseSettings) -> None:
-        """Add the project's `API_CRAWL` settings below those of the project and the command line."""
+        """Add the settings in `API_CRAWL` that neither the project nor the command line sets itself."""
         super().update_settings(settings)
-        settings.setdict(settings["API_CRAWL"], priority="addon")
+        project = get_settings_priority("project")
+        for name, value in (settings["API_CRAWL"] or {}).items():
+            # Not with a lower priority: without a reactor, Scrapy sets its own download handlers with this one.
+            if (settings.getpriority(name) or 0) < project:
+                settings.set(name, value, priority=project)
 
     @classmethod
     def from_crawler(cls, crawler: Crawler, *args: Any, **kwargs: Any) -> Self:

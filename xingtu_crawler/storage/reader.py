@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
+from pymongo.database import Database
+from pymongo.errors import ConnectionFailure, PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.mongo.client import connect
+from xingtu_crawler.mongo.client import connect, connect_blocking
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.options import Options
 
@@ -34,10 +35,14 @@ def raising_storage_errors() -> Iterator[None]:
     try:
         yield
     except PyMongoError as error:
-        raise StorageError(
-            f"The connection to MongoDB failed ({type(error).__name__}): check that it is running, then run the same "
-            "command again."
-        ) from None
+        raise _failed(error) from None
+
+
+def _failed(error: PyMongoError) -> StorageError:
+    return StorageError(
+        f"The connection to MongoDB failed ({type(error).__name__}): check that it is running, then run the same "
+        "command again."
+    )
 
 
 @asynccontextmanager
@@ -63,3 +68,24 @@ async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict
     finally:
         if embedded:
             await asyncio.to_thread(embedded.release)
+
+
+@contextmanager
+def open_for_reading_blocking(options: Options) -> Iterator[Database[dict[str, Any]]]:
+    """Do the same as `open_for_reading` with PyMongo's synchronous API, for scripts and notebooks. Blocks.
+
+    PyMongo's exceptions about a query inside the block stay as they are.
+
+    Raises:
+        StorageError: MongoDB cannot be used or goes away, or there is no embedded dataset yet.
+    """
+    require_dataset(options)
+    with ExitStack() as stack:
+        uri = options.mongo_uri
+        if uri is None:
+            uri = stack.enter_context(EmbeddedMongo(options.embedded_folder, min_free_bytes=0))
+        client = stack.enter_context(connect_blocking(uri, options.database_name))
+        try:
+            yield client[options.database_name]
+        except ConnectionFailure as error:
+            raise _failed(error) from None
