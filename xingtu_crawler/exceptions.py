@@ -4,7 +4,9 @@ The message of a `UserError` is one line for the user: what is wrong, then what 
 token, a password or a whole connection string.
 
     UserError
-        ArgumentError, TokenError, StorageError, ApiUnreachableError, SandboxError, PlanError
+        ArgumentError, TokenError, ApiUnreachableError, SandboxError, PlanError
+        StorageError
+            RefusedWriteError
     ValueError
         IdentityError
         MalformedBodyError
@@ -28,6 +30,10 @@ class TokenError(UserError):
 
 class StorageError(UserError):
     """MongoDB cannot be used: unreachable, wrong credentials, too old, away. Raised by `mongo/` and `storage/`."""
+
+
+class RefusedWriteError(StorageError):
+    """MongoDB refuses a write and will again: too large, or against a validator. Raised by `BulkWriter.insist`."""
 
 
 class ApiUnreachableError(UserError):

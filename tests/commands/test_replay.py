@@ -84,6 +84,32 @@ async def test_spill_files_are_loaded(crawled: tuple[Crawler, Any], mongo_db: Da
     assert await mongo_db.author_base_info.count_documents({"platform": "PICTURE_TEXT"}) == 1
 
 
+async def test_an_answer_that_mongodb_refuses_is_named_by_replay_and_status_and_stops_no_crawl(
+    crawled: tuple[Crawler, Any], mongo_db: Database, tmp_path: Path
+) -> None:
+    crawler, _ = crawled
+    asked = {"endpoint": "base_info", "star_id": "7", "platform": "SHORT_VIDEO"}
+    settings = {"MONGO_URI": crawler.mongo_uri, "MONGO_DATABASE": mongo_db.name, "XINGTU_DATA_DIR": tmp_path / ".data"}
+    directory = Options.read(settings).spill_directory
+    body = b'{"code": 0, "data": {"id": "7", "nick_name": "x"}}'
+    Spill(directory, "run").add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, tzinfo=UTC)))
+    for name in ("author_base_info", "quarantine"):
+        await mongo_db.command("collMod", name, validator={"star_id": {"$ne": "7"}})
+    first = await mongo_db.author_marketing_info.find_one({})
+    assert first is not None
+    done = crawler("authors", star_ids=first["star_id"], endpoints="marketing_info")
+    assert "1 answers that MongoDB refuses are set aside in " in done.stderr
+    assert "Closed (finished)" in done.stderr
+    assert "MongoDB refuses 1 answers in 1 files" in " ".join(crawler.scrapy("status").stdout.split())
+    again = crawler.scrapy("replay")
+    assert again.returncode == 0
+    assert "  1 that MongoDB refuses are set aside (*.refused):\n        1  " in again.stdout
+    for name in ("author_base_info", "quarantine"):
+        await mongo_db.command("collMod", name, validator={})
+    assert "From spill files: 1 recovered (base_info 1)" in crawler.scrapy("replay").stdout
+    assert list(directory.iterdir()) == []
+
+
 def test_without_a_dataset_there_is_nothing_to_replay(tmp_path: Path) -> None:
     for words in (["replay"], ["replay", "--dry-run"]):
         done = run(command(*words), cwd=tmp_path, env=environment())

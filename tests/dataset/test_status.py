@@ -222,9 +222,23 @@ async def test_spill_files_are_counted(mongo_db: Database, tmp_path: Path) -> No
     (tmp_path / "a.jsonl").write_text("{}\n{}\n")
     (tmp_path / "b.jsonl").write_text("{}\n")
     (tmp_path / "c.broken").write_text("{")
+    (tmp_path / "d.refused").write_text("{}\n{}\n")
     state = await state_of(mongo_db, tmp_path)
-    assert state["spill"] == {"directory": str(tmp_path), "files": 2, "answers": 3, "broken_files": 1}
+    assert state["spill"] == {
+        "directory": str(tmp_path),
+        "files": 2,
+        "answers": 3,
+        "refused_files": 1,
+        "refused_answers": 2,
+        "broken_files": 1,
+    }
     assert "3 answers in 2 files" in shown(state)
+    assert "MongoDB refuses 2 answers in 1 files" in shown(state)
+
+
+async def test_a_spill_directory_that_cannot_be_read_counts_as_empty(mongo_db: Database, tmp_path: Path) -> None:
+    state = await state_of(mongo_db, tmp_path / ("x" * 300))
+    assert (state["spill"]["files"], state["spill"]["answers"]) == (0, 0)
 
 
 async def test_the_daily_cap_and_its_days(mongo_db: Database, tmp_path: Path) -> None:

@@ -14,13 +14,13 @@ import pytest
 from harness import ROOT
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.exceptions import IdentityError
+from xingtu_crawler.exceptions import IdentityError, StorageError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.items.base_info import BaseInfo
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.recorder import Recorder
-from xingtu_crawler.storage.replay import examine_spilled, load_spilled, replay_quarantine
-from xingtu_crawler.storage.spill import Answer, Spill, build_answer, spilled
+from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine
+from xingtu_crawler.storage.spill import Answer, Spill, build_answer, load, refused, run_id_of, spilled
 from xingtu_crawler.storage.store import Store
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -313,3 +313,89 @@ async def test_a_load_that_was_killed_is_repeated_and_changes_nothing(
     assert (dict(result.recovered), result.unfit.total()) == ({"base_info": 1, "search": 1}, 1)
     assert await everything(mongo_db) == before
     assert list(spill.path.parent.iterdir()) == []
+
+
+async def refuse_everything_in(mongo_db: Database, *collections: str, refuse: bool = True) -> None:
+    """Give collections a validator that no document of a crawl passes, or take it away."""
+    for name in collections:
+        await mongo_db.command("collMod", name, validator={"never": True} if refuse else {})
+
+
+async def test_a_spilled_answer_that_mongodb_refuses_is_set_aside_and_loading_goes_on(
+    mongo_db: Database, recorder: Recorder, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    spill, later = Spill(tmp_path, "20260308T093000-5f2c1a"), Spill(tmp_path, "20260309T093000-5f2c1a")
+    page = search_page()
+    spill.add(base_info())
+    spill.add(page)
+    later.add(replace(page, page=4))  # type: ignore[arg-type]  # it is a page
+    await recorder._sweeps.start("s", query_key="k", filters={}, run_id="paid", started_at=AT)
+    await refuse_everything_in(mongo_db, "author_base_info", "quarantine")
+
+    result = await load_spilled(tmp_path, recorder)
+    assert (dict(result.recovered), result.refused.total(), result.broken) == ({"search": 2}, 1, [])
+    (aside,) = refused(tmp_path)
+    assert list(tmp_path.iterdir()) == [aside]
+    assert list(load(aside)) == [base_info()]
+    assert run_id_of(aside) == "20260308T093000-5f2c1a"
+    assert f"1 answers that MongoDB refuses are set aside in {aside}" in caplog.messages
+    assert any(str(base_info()) in message and "quarantine" in message for message in caplog.messages)
+    # The next crawl does not stumble over it, and a replay tries it again.
+    assert await load_spilled(tmp_path, recorder) == Replayed()
+    assert (await load_spilled(tmp_path, recorder, again=True)).refused.total() == 1
+    assert [list(load(path)) for path in refused(tmp_path)] == [[base_info()]]
+
+    await refuse_everything_in(mongo_db, "author_base_info", "quarantine", refuse=False)
+    assert examine_spilled(tmp_path).recovered == {"base_info": 1}
+    assert (await load_spilled(tmp_path, recorder, again=True)).recovered == {"base_info": 1}
+    assert list(tmp_path.iterdir()) == []
+    found = await mongo_db.author_base_info.find_one({})
+    assert found is not None
+    assert found["crawl"]["run_id"] == "20260308T093000-5f2c1a"
+
+
+@pytest.mark.parametrize("collection", ["sweeps", "failures", "search_hits", "authors", "videos"])
+async def test_no_refusing_collection_stops_the_loading(
+    mongo_db: Database, recorder: Recorder, tmp_path: Path, collection: str
+) -> None:
+    spill = Spill(tmp_path, "run")
+    for answer in (search_page(), base_info(id=OTHER_ID), base_info()):
+        spill.add(answer)
+    await refuse_everything_in(mongo_db, collection)
+    result = await load_spilled(tmp_path, recorder)
+    assert result.recovered["base_info"] == 1
+    kept = [answer for path in refused(tmp_path) for answer in load(path) if answer is not None]
+    quarantined = {document["run_id"] async for document in mongo_db.quarantine.find()}
+    assert kept or quarantined == {"run"}
+    assert spilled(tmp_path) == []
+
+
+async def test_a_mongodb_that_is_away_keeps_the_spill_file(
+    mongo_db: Database, recorder: Recorder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Spill(tmp_path, "run").add(base_info())
+
+    async def away(*_: object) -> None:
+        raise StorageError("MongoDB has been away for 5 s")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Recorder, "detail", away)
+        with pytest.raises(StorageError):
+            await load_spilled(tmp_path, recorder)
+    assert len(spilled(tmp_path)) == 1
+    assert refused(tmp_path) == []
+    assert (await load_spilled(tmp_path, recorder)).recovered == {"base_info": 1}
+
+
+async def test_an_answer_whose_replay_is_refused_stays_in_quarantine(
+    mongo_db: Database, store: Store, recorder: Recorder
+) -> None:
+    page = search_page()
+    assert not isinstance(page, DetailAnswer | FailedRequest)
+    await store.sweeps.start("s", query_key="k", filters={}, run_id="paid", started_at=AT)
+    await recorder.quarantine_page(page, "no search page", page.body)
+    await quarantine(recorder, base_info())
+    await refuse_everything_in(mongo_db, "sweeps")
+    assert await replay(store) == ({"base_info": 1}, {"MongoDB refuses the document": 1})
+    await refuse_everything_in(mongo_db, "sweeps", refuse=False)
+    assert await replay(store) == ({"search": 1}, {})

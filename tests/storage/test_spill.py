@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import resource
-import shutil
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,13 +16,17 @@ from xingtu_crawler.options import Options
 from xingtu_crawler.storage.spill import (
     Answer,
     Spill,
+    broken,
     build_answer,
+    discard,
     load,
+    refused,
     run_id_of,
     spilled,
     spilled_elsewhere,
     take,
 )
+from xingtu_crawler.storage.spill_places import why_unreadable
 
 AT = datetime(2026, 3, 8, 9, 30, 0, 123000, tzinfo=UTC)
 BODY = json.dumps({"code": "0", "data": {"id": "1", "name": "小\ud800"}}).encode()
@@ -116,10 +119,10 @@ def test_a_full_disk_sends_answers_to_the_temporary_directory_and_logs_it(
     (logged,) = [record.getMessage() for record in caplog.records if record.levelname == "ERROR"]
     assert logged == (
         f"Cannot write answers to {home.parent} (File too large), they go to {spill.path}: "
-        "make room, then move that file there"
+        "make room, and crawl before this machine restarts"
     )
-    # The message is right: a file that is moved there is loaded.
-    shutil.move(spill.path, home.parent / "moved.jsonl")
+    # The message is right: the next crawl finds both files.
+    assert spilled(home.parent) == sorted([home, spill.path])
     assert sum(len(list(load(path))) for path in spilled(home.parent)) == 4
 
 
@@ -137,6 +140,58 @@ def test_a_file_in_place_of_the_directory_is_no_room(tmp_path: Path, temporary: 
     spill = Spill(tmp_path / "home", "run")
     spill.add(detail())
     assert list(load(spill.path)) == [detail()]
+
+
+@pytest.mark.usefixtures("temporary")
+@pytest.mark.parametrize(
+    ("uri", "finds_from_another_folder"),
+    [(None, False), ("mongodb://db1", True)],
+    ids=["embedded", "server"],
+)
+def test_a_temporary_file_is_found_by_crawls_into_the_same_dataset_alone(
+    tmp_path: Path, uri: str | None, finds_from_another_folder: bool
+) -> None:
+    (tmp_path / "spill").touch()  # no directory can be made here
+    here = directory_for(tmp_path, MONGO_URI=uri)
+    spill = Spill(here, "run")
+    spill.add(detail())
+    assert spilled(here) == [spill.path]
+    assert [list(load(path)) for path in spilled(here)] == [[detail()]]
+    assert bool(spilled(directory_for(tmp_path / "other", MONGO_URI=uri))) == finds_from_another_folder
+    assert spilled(directory_for(tmp_path, MONGO_URI=uri, MONGO_DATABASE="xingtu2")) == []
+    assert spilled(directory_for(tmp_path, MONGO_URI="mongodb://db2")) == []
+
+
+def test_a_temporary_directory_of_another_user_is_not_read(tmp_path: Path, temporary: Path) -> None:
+    (tmp_path / "home").touch()
+    spill = Spill(tmp_path / "home", "run")
+    spill.add(detail())
+    assert spilled(tmp_path / "home") == [spill.path]
+    assert spill.path.parent.parent == temporary
+    spill.path.parent.chmod(0o755)
+    assert spilled(tmp_path / "home") == []
+
+
+def test_a_temporary_directory_goes_with_its_last_file(tmp_path: Path, temporary: Path) -> None:
+    (tmp_path / "home").touch()
+    spill = Spill(tmp_path / "home", "run")
+    spill.add(detail("1"))
+    taken = take(spill.path)
+    assert taken is not None
+    spill.add(detail("2"))
+    discard(taken)
+    assert spilled(tmp_path / "home") == [spill.path]
+    discard(spill.path)
+    discard(spill.path)  # by another crawl
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_directory_that_cannot_be_read_has_no_files_and_a_reason(tmp_path: Path) -> None:
+    unreadable = tmp_path / ("x" * 300) / "spill" / "xingtu@db1"  # a name that no file system takes
+    assert spilled(unreadable) == refused(unreadable) == broken(unreadable) == spilled_elsewhere(unreadable) == []
+    assert why_unreadable(unreadable) == "File name too long"
+    assert why_unreadable(tmp_path / "none") is None
+    assert why_unreadable(tmp_path) is None
 
 
 def test_each_server_has_its_own_files(tmp_path: Path) -> None:

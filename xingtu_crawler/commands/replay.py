@@ -14,7 +14,7 @@ from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.storage.reader import require_dataset
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine
-from xingtu_crawler.storage.spill import spilled
+from xingtu_crawler.storage.spill import refused, spilled
 
 
 class Command(ProjectCommand):
@@ -42,7 +42,8 @@ class Command(ProjectCommand):
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Replay, and print what was recovered."""
         self.positional(args)
-        if not spilled(self.options.spill_directory):
+        directory = self.options.spill_directory
+        if not spilled(directory) and not refused(directory):
             require_dataset(self.options)
         spill, quarantine = asyncio.run(self._examine() if opts.dry_run else self._replay())
         for line in _lines(spill, quarantine, verb="would be recovered" if opts.dry_run else "recovered"):
@@ -63,7 +64,7 @@ class Command(ProjectCommand):
                 run_id="replay",
                 count=lambda _what, _count: None,
             )
-            spill = await load_spilled(self.options.spill_directory, recorder)
+            spill = await load_spilled(self.options.spill_directory, recorder, again=True)
             return spill, await replay_quarantine(store.database, recorder)
 
 
@@ -78,4 +79,7 @@ def _lines(spill: Replayed, quarantine: Replayed, *, verb: str) -> Iterator[str]
             where = "stay in quarantine" if result is quarantine else "do not fit, and go to quarantine"
             yield f"  {reasons.total():,} {where}:"
             yield from (f"  {count:>7,}  {reason}" for reason, count in reasons.most_common())
+        if result.refused:
+            yield f"  {result.refused.total():,} that MongoDB refuses are set aside (*.refused):"
+            yield from (f"  {count:>7,}  {reason}" for reason, count in result.refused.most_common())
         yield from (f"  Lines that cannot be read are in {path}" for path in result.broken)

@@ -31,7 +31,7 @@ from xingtu_crawler.storage.collections import (
     names,
 )
 from xingtu_crawler.storage.runs import DEAD_AFTER
-from xingtu_crawler.storage.spill import spilled
+from xingtu_crawler.storage.spill import broken, count_lines, refused, spilled
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -231,13 +231,15 @@ async def _quarantine(database: Database) -> list[dict[str, Any]]:
 
 
 def _spill(directory: Path) -> dict[str, Any]:
-    waiting = spilled(directory)
-    broken = sorted(directory.glob("*.broken")) if directory.is_dir() else []
-    answers = 0
-    for path in waiting:
-        with path.open("rb") as lines:
-            answers += sum(1 for _ in lines)
-    return {"directory": str(directory), "files": len(waiting), "answers": answers, "broken_files": len(broken)}
+    waiting, aside = spilled(directory), refused(directory)
+    return {
+        "directory": str(directory),
+        "files": len(waiting),
+        "answers": count_lines(waiting),
+        "refused_files": len(aside),
+        "refused_answers": count_lines(aside),
+        "broken_files": len(broken(directory)),
+    }
 
 
 async def _days(database: Database) -> dict[str, Any]:

@@ -45,6 +45,11 @@ def _lines(state: dict[str, Any]) -> Iterator[str]:
             f"Spill: {spill['answers']:,} answers in {spill['files']:,} files under {spill['directory']}; the next "
             "crawl loads them, or scrapy replay."
         )
+    if spill["refused_files"]:
+        yield (
+            f"Spill: MongoDB refuses {spill['refused_answers']:,} answers in {spill['refused_files']:,} files under "
+            f"{spill['directory']} (*.refused): correct what it refuses, then run scrapy replay."
+        )
     if spill["broken_files"]:
         yield f"Spill: {spill['broken_files']:,} files under {spill['directory']} (*.broken) have incomplete lines."
     if state["quarantine"]:

@@ -27,6 +27,7 @@ from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
 from xingtu_crawler.storage.spill import spilled_elsewhere
+from xingtu_crawler.storage.spill_places import why_unreadable
 from xingtu_crawler.storage.store import Store
 
 logger = logging.getLogger(__name__)
@@ -111,6 +112,8 @@ class Crawl:
             run_id=self.run.run_id,
             count=self._count,
         )
+        if reason := why_unreadable(self.intake.spill.directory):
+            logger.warning("Cannot look for spilled answers in %s (%s)", self.intake.spill.directory, reason)
         await load_spilled(self.intake.spill.directory, recorder)
         for path in spilled_elsewhere(self.intake.spill.directory):
             logger.warning("Answers for another MongoDB server are in %s: a crawl with its MONGO_URI loads them", path)

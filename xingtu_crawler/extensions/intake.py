@@ -10,7 +10,7 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
 
 from xingtu_crawler.engine import state
-from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.exceptions import RefusedWriteError, StorageError
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import reason_of
@@ -70,13 +70,17 @@ class Intake:
             raise DropItem(misfit)
 
     async def _store_or_set_aside(self, answer: Answer, storing: Awaitable[object]) -> str | None:
-        """Wait until an answer is stored; where a defect prevents that, put it aside and return the reason."""
+        """Wait until an answer is stored; where a defect, or MongoDB for good, prevents that, put it aside.
+
+        Returns the reason why the answer is put aside, else None.
+        """
         try:
             await storing
-        except StorageError:
-            raise
         except Exception as error:
-            logger.exception("Could not store %s: kept as it came", answer)
+            if not isinstance(error, StorageError):
+                logger.exception("Could not store %s: kept as it came", answer)
+            elif not isinstance(error, RefusedWriteError):
+                raise
             await self.recorder.set_aside(answer, reason := reason_of(error))
             return reason
         return None
@@ -101,12 +105,4 @@ class Intake:
     def log_spilled(self) -> None:
         """Log which spill files hold answers of this crawl, and what to do with them."""
         for path, count in self.spill.counts.items():
-            if path.parent == self.spill.directory:
-                logger.warning("%d answers are in %s: the next crawl loads them first", count, path)
-            else:
-                logger.warning(
-                    "%d answers are in %s: move that file to %s, and the next crawl loads them",
-                    count,
-                    path,
-                    self.spill.directory,
-                )
+            logger.warning("%d answers are in %s: the next crawl on this machine loads them first", count, path)

@@ -18,11 +18,19 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, connect_blocking
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.options import Options
+from xingtu_crawler.storage.spill_places import why_unreadable
 
 
 def require_dataset(options: Options) -> None:
-    """Raise `StorageError` if the dataset is embedded and does not exist yet."""
-    if options.mongo_uri is None and not options.embedded_folder.exists():
+    """Raise `StorageError` if the dataset is embedded and does not exist yet, or its folder cannot be read."""
+    if options.mongo_uri is not None:
+        return
+    if reason := why_unreadable(options.embedded_folder):
+        raise StorageError(
+            f"The folder {options.embedded_folder} cannot be read ({reason}): correct that, or set MONGO_URI or "
+            "XINGTU_DATA_DIR to another dataset."
+        )
+    if not options.embedded_folder.exists():
         raise StorageError(
             f"There is no dataset in {options.data_dir} yet: crawl first, or set MONGO_URI or XINGTU_DATA_DIR to "
             "another one."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -21,7 +22,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.api.codes import Action, rule
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
-from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, StorageError
+from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, RefusedWriteError, StorageError
 from xingtu_crawler.items import MODELS
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.page import SearchPage
@@ -30,7 +31,19 @@ from xingtu_crawler.items.search import star_id_of
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, reason_of, validate_detail, validate_page
 from xingtu_crawler.storage.collections import QUARANTINE
 from xingtu_crawler.storage.recorder import Recorder
-from xingtu_crawler.storage.spill import Answer, build_answer, load, run_id_of, spilled, take
+from xingtu_crawler.storage.spill import (
+    BROKEN,
+    REFUSED,
+    Answer,
+    build_answer,
+    discard,
+    line_of,
+    load,
+    refused,
+    run_id_of,
+    spilled,
+    take,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -47,47 +60,109 @@ class Replayed:
     unfit: Counter[str] = field(default_factory=Counter)
     broken: list[Path] = field(default_factory=list)
     """Files with lines that are no answer; they are kept."""
+    refused: Counter[str] = field(default_factory=Counter)
+    """Numbers of answers that MongoDB refuses even in quarantine, by reason; they are kept in `.refused` files."""
 
 
-async def load_spilled(directory: Path, recorder: Recorder) -> Replayed:
+async def load_spilled(directory: Path, recorder: Recorder, *, again: bool = False) -> Replayed:
     """Store the answers of earlier runs' spill files; delete each file once all of its answers are stored.
 
-    An answer that cannot be a document goes to quarantine, as in a crawl. Interrupting this loses nothing: the next
-    call loads the file again, and storing an answer twice equals storing it once.
+    An answer that cannot be a document goes to quarantine, as in a crawl. One that MongoDB refuses even there is set
+    aside in a file. Interrupting this loses nothing: the next call loads the file again, and storing an answer twice
+    equals storing it once.
+
+    Args:
+        directory: the spill directory of the dataset.
+        recorder: stores the answers.
+        again: whether to try the answers again that were set aside.
+
+    Raises:
+        StorageError: MongoDB is away; the files stay.
     """
     result = Replayed()
-    for path in filter(None, map(take, spilled(directory))):
+    waiting = [*spilled(directory), *(refused(directory) if again else ())]
+    for path in filter(None, map(take, waiting)):
         of_run = recorder.of_run(run_id_of(path))
-        broken = 0
-        for answer, valid in _read(path, result):
-            if answer is None:
-                broken += 1
-            elif isinstance(valid, str):
-                await of_run.set_aside(answer, valid)
-            else:
-                try:
-                    stored = await _store(valid, of_run)
-                except StorageError:
-                    raise
-                except Exception as error:
-                    logger.exception("Could not store %s: kept as it came", answer)
-                    await of_run.set_aside(answer, reason_of(error))
-                    stored = False
-                _count(result, valid, stored=stored)
-        await recorder.settle()
-        if broken:
-            result.broken.append(path.with_suffix(".broken"))
-            logger.error("%d lines of a spill file cannot be read: they are kept in %s", broken, result.broken[-1])
-        with suppress(FileNotFoundError):  # another crawl took the file and loads it too
-            path.rename(result.broken[-1]) if broken else path.unlink()
+        unreadable, aside = 0, _Aside(path)
+        with aside:
+            for answer, valid in _read(path, result):
+                if answer is None:
+                    unreadable += 1
+                elif reason := await _load(answer, valid, of_run, result):
+                    aside.add(answer)
+                    result.refused[reason] += 1
+            await recorder.settle()
+        if unreadable:
+            result.broken.append(path.with_suffix(BROKEN))
+            logger.error("%d lines of a spill file cannot be read: they are kept in %s", unreadable, result.broken[-1])
+            with suppress(FileNotFoundError):  # another crawl took the file and loads it too
+                path.rename(result.broken[-1])
+        if aside.count:
+            logger.error("%d answers that MongoDB refuses are set aside in %s", aside.count, aside.path)
+        discard(path)
         logger.info("Loaded the spilled answers of %s", path.stem)
     return result
 
 
+async def _load(answer: Answer, valid: _Valid, recorder: Recorder, result: Replayed) -> str | None:
+    """Store a spilled answer, or put it into quarantine; return why it cannot be kept in MongoDB at all, else None."""
+    reason = valid if isinstance(valid, str) else None
+    if not isinstance(valid, str):
+        try:
+            _count(result, valid, stored=await _store(valid, recorder))
+        except Exception as error:
+            _raise_if_away(error)
+            if not isinstance(error, RefusedWriteError):
+                logger.exception("Could not store %s: kept as it came", answer)
+            reason = reason_of(error)
+            _count(result, valid, stored=False)
+    if reason is None:
+        return None
+    try:
+        await recorder.set_aside(answer, reason)
+    except Exception as error:  # noqa: BLE001 - neither MongoDB nor a defect must keep crawls from starting
+        _raise_if_away(error)
+        logger.error("Could not keep %s in MongoDB: %s", answer, refusal := reason_of(error))
+        return refusal
+    return None
+
+
+def _raise_if_away(error: Exception) -> None:
+    """Raise an error again if the same write may succeed later."""
+    if isinstance(error, StorageError) and not isinstance(error, RefusedWriteError):
+        raise error
+
+
+class _Aside:
+    """The file of the answers of one spill file that MongoDB refuses: it gets its name once all are in it."""
+
+    def __init__(self, spill_file: Path) -> None:
+        self.path = spill_file.with_suffix(REFUSED)
+        self.count = 0
+        self._part = spill_file.with_suffix(f"{REFUSED}.part")
+
+    def add(self, answer: Answer) -> None:
+        """Append an answer and flush it to the disk."""
+        with self._part.open("ab" if self.count else "wb") as file:
+            file.write(line_of(answer))
+            file.flush()
+            os.fsync(file.fileno())
+        self.count += 1
+
+    def __enter__(self) -> None:
+        """Begin; nothing is created before the first answer."""
+
+    def __exit__(self, kind: type[BaseException] | None, *_exception: object) -> None:
+        if kind is None and self.count:
+            self._part.rename(self.path)
+        else:
+            self._part.unlink(missing_ok=True)
+
+
 def examine_spilled(directory: Path) -> Replayed:
-    """Return the result that `load_spilled` would have, and change nothing."""
+    """Return the result that `load_spilled` would have if MongoDB refused nothing, and change nothing."""
     result = Replayed()
-    for path in spilled(directory):
+    for path in [*spilled(directory), *refused(directory)]:
         for answer, valid in _read(path, result):
             if answer is None and path not in result.broken:
                 result.broken.append(path)
@@ -96,7 +171,8 @@ def examine_spilled(directory: Path) -> Replayed:
     return result
 
 
-_Read = tuple[None, str] | tuple[Answer, ValidDetail | ValidPage | str]
+_Valid = ValidDetail | ValidPage | str
+_Read = tuple[None, str] | tuple[Answer, _Valid]
 
 
 def _read(path: Path, result: Replayed) -> Iterator[_Read]:
@@ -139,9 +215,13 @@ async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: R
             except (IdentityError, MalformedBodyError, KeyError, ValueError, TypeError) as error:
                 result.unfit[str(error) if isinstance(error, IdentityError | MalformedBodyError) else repr(error)] += 1
                 continue
-            stored = recorder is None or await _store(
-                valid, recorder.of_run(kept["run_id"]), one_author="rank" in kept["request"]
-            )
+            try:
+                stored = recorder is None or await _store(
+                    valid, recorder.of_run(kept["run_id"]), one_author="rank" in kept["request"]
+                )
+            except RefusedWriteError as error:
+                logger.warning("An answer stays in quarantine: %s", error)
+                stored = False
             _count(result, valid, stored=stored)
             if stored:
                 recovered.append(key)

@@ -7,6 +7,7 @@ reads it, and the writer checks after each line that its file still has its name
     <run id>.jsonl          written by a run
     <run id>+<random>.jsonl taken by a crawl that loads it; another crawl takes it again if that one died
     <run id>+<random>.broken lines that are no answer; kept for the user to look at
+    <run id>+<random>.refused answers that MongoDB refuses to store; `scrapy replay` tries them again
 """
 
 from __future__ import annotations
@@ -16,9 +17,8 @@ import json
 import logging
 import os
 import secrets
-import tempfile
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
@@ -28,12 +28,14 @@ from typing import Any
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import MalformedBodyError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer, Stop
+from xingtu_crawler.storage.spill_places import files, is_temporary, make_temporary, places
 
 logger = logging.getLogger(__name__)
 
 Answer = DetailAnswer | SearchAnswer | FailedRequest
 """What may have been paid for: an answer, or the record of a request that failed for good."""
 
+REFUSED, BROKEN = ".refused", ".broken"
 _TAKEN = "+"
 """Separates the run id from a random part in the name of a file that a crawl has taken to load."""
 
@@ -42,7 +44,7 @@ class Spill:
     """The spill file of one run, created with its first answer.
 
     If `directory` cannot be written to, the remaining answers go to a new private directory under the system's
-    temporary one.
+    temporary one, where the next crawl on this machine finds them.
     """
 
     def __init__(self, directory: Path, run_id: str) -> None:
@@ -56,16 +58,16 @@ class Spill:
 
         Raises `OSError` where neither the directory nor the temporary one can be written to.
         """
-        line = (json.dumps(_record(answer), ensure_ascii=True) + "\n").encode("ascii")
+        line = line_of(answer)
         try:
             self._add(line)
         except OSError as error:
             if self.path.parent != self.directory:
                 raise
-            self.path = Path(tempfile.mkdtemp(prefix="xingtu-spill-")) / self.path.name
+            self.path = make_temporary(self.directory) / self.path.name
             self._add(line)
             logger.error(
-                "Cannot write answers to %s (%s), they go to %s: make room, then move that file there",
+                "Cannot write answers to %s (%s), they go to %s: make room, and crawl before this machine restarts",
                 self.directory,
                 error.strerror,
                 self.path,
@@ -109,15 +111,39 @@ def _sync_directory(directory: Path) -> None:
 
 
 def spilled(directory: Path) -> list[Path]:
-    """Return the spill files that wait to be loaded, oldest first."""
-    return sorted(directory.glob("*.jsonl"))
+    """Return the spill files that wait to be loaded, oldest first, also those in temporary directories."""
+    return _in_places(directory, ".jsonl")
+
+
+def refused(directory: Path) -> list[Path]:
+    """Return the files of answers that MongoDB has refused, oldest first."""
+    return _in_places(directory, REFUSED)
+
+
+def broken(directory: Path) -> list[Path]:
+    """Return the files with lines that are no answer, oldest first."""
+    return _in_places(directory, BROKEN)
+
+
+def _in_places(directory: Path, suffix: str) -> list[Path]:
+    found = (path for place in places(directory) for path in files(place, f"*{suffix}"))
+    return sorted(found, key=lambda path: path.name)
+
+
+def count_lines(paths: Iterable[Path]) -> int:
+    """Return the number of answers in spill files; a file that cannot be read counts as empty."""
+    count = 0
+    for path in paths:
+        with suppress(OSError), path.open("rb") as lines:
+            count += sum(1 for _ in lines)
+    return count
 
 
 def spilled_elsewhere(directory: Path) -> list[Path]:
     """Return the directories with spill files of a database of the same name on other servers."""
     database = directory.name.partition("@")[0]
-    places = (place for place in directory.parent.glob("*") if place.name.startswith(f"{database}@"))
-    return sorted(place for place in places if place != directory and spilled(place))
+    found = (place for place in files(directory.parent, "*") if place.name.startswith(f"{database}@"))
+    return [place for place in found if place != directory and files(place, "*.jsonl")]
 
 
 def run_id_of(path: Path) -> str:
@@ -126,7 +152,7 @@ def run_id_of(path: Path) -> str:
 
 
 def take(path: Path) -> Path | None:
-    """Rename a spill file so that its run stops writing to it; None where another crawl renamed it first.
+    """Rename a spill file so that its run stops writing to it; None where another crawl was first, or it cannot be.
 
     The new name is still one of `spilled`: if this process dies before it deletes the file, the next one loads it.
     """
@@ -134,6 +160,9 @@ def take(path: Path) -> Path | None:
     try:
         return path.rename(taken)
     except FileNotFoundError:
+        return None
+    except OSError as error:
+        logger.warning("Cannot load the spilled answers of %s (%s): make it writable", path, error.strerror)
         return None
 
 
@@ -152,6 +181,19 @@ def load(path: Path) -> Iterator[Answer | None]:
                 yield _answer(json.loads(line))
             except (ValueError, KeyError, TypeError, MalformedBodyError):
                 yield None
+
+
+def line_of(answer: Answer) -> bytes:
+    """Return an answer as a line of a spill file."""
+    return (json.dumps(_record(answer), ensure_ascii=True) + "\n").encode("ascii")
+
+
+def discard(path: Path) -> None:
+    """Delete a spill file, and with the last one its temporary directory; another crawl may have taken it."""
+    path.unlink(missing_ok=True)
+    if is_temporary(path.parent):
+        with suppress(OSError):
+            path.parent.rmdir()
 
 
 def _record(answer: Answer) -> dict[str, Any]:

@@ -36,7 +36,7 @@ from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
-from xingtu_crawler.exceptions import StorageError
+from xingtu_crawler.exceptions import RefusedWriteError, StorageError
 from xingtu_crawler.mongo.outages import AWAY, UNAUTHORIZED, Outages, brief, is_away
 from xingtu_crawler.storage.collections import WRITTEN_FIRST
 
@@ -210,9 +210,9 @@ class BulkWriter:
         return rejected
 
     async def insist(self, writes: Sequence[Write]) -> None:
-        """Write, and raise `StorageError` where MongoDB refuses one of the writes."""
+        """Write, and raise `RefusedWriteError` where MongoDB refuses one of the writes."""
         for each in await self.write(writes):
-            raise StorageError(
+            raise RefusedWriteError(
                 f"MongoDB refuses a write to {each.write.collection} ({each.error}): correct that, then run the same "
                 "command again."
             )
