@@ -1,4 +1,4 @@
-"""The token pool: who asks next, and what becomes of a token that is refused."""
+"""The token pool: which token makes the next call, and what happens to a token that the API refuses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, TokenState, Wait, next_quota_day
+from xingtu_crawler.api.pace import PaceController
+from xingtu_crawler.api.tokens import Denial, Denied, Exhausted, Lease, TokenPool, TokenState, Wait, next_quota_day
 from xingtu_crawler.exceptions import TokenError
 
 NOON = datetime(2026, 3, 8, 4, 0, tzinfo=UTC)  # in Beijing
@@ -36,7 +37,7 @@ def states(pool: TokenPool) -> dict[str, TokenState]:
 
 
 def ask(pool: TokenPool, endpoint: str = "search", *, now: float = 0.0, today: datetime = NOON) -> str | None:
-    """Return the secret that would ask now; None where none may."""
+    """Return the secret of the token that is leased now; None if none is."""
     decision = pool.lease(endpoint, now=now, today=today)
     return pool.secret(decision.alias) if isinstance(decision, Lease) else None
 
@@ -75,7 +76,7 @@ def test_no_token_is_an_error(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [":", "mine:", ":sesame", "mine: ,x", " :sesame"])
-def test_half_of_a_named_token_is_an_error_that_does_not_show_it(text: str) -> None:
+def test_a_token_without_its_name_or_secret_is_an_error_that_does_not_show_it(text: str) -> None:
     with pytest.raises(TokenError, match="ACCOUNT:TOKEN") as caught:
         pool_of(text)
     assert "sesame" not in str(caught.value)
@@ -88,11 +89,23 @@ def test_a_token_with_invisible_characters_is_an_error_that_does_not_show_it(tex
     assert "sesame" not in str(caught.value)
 
 
-def test_named_tokens_share_an_account_and_others_have_their_own() -> None:
+def test_tokens_with_one_account_name_share_it_and_others_have_their_own() -> None:
     accounts = {token.secret: token.account for token in pool_of("mine:one,mine:two,yours:three,four,five")}
     assert accounts["one"] == accounts["two"] == "mine"
     assert accounts["three"] == "yours"
     assert len(set(accounts.values())) == 4
+
+
+@pytest.mark.parametrize("text", ["mine:one,one", "one,mine:one", "mine:one,one,mine:one"])
+def test_a_token_that_is_given_twice_keeps_its_account(text: str) -> None:
+    (token,) = pool_of(text)
+    assert token.account == "mine"
+
+
+def test_a_token_with_two_accounts_is_an_error_that_shows_neither() -> None:
+    with pytest.raises(TokenError, match="two account names") as caught:
+        pool_of("sesame1:one,sesame2:one")
+    assert "sesame" not in str(caught.value)
 
 
 def test_a_token_is_never_shown() -> None:
@@ -102,7 +115,7 @@ def test_a_token_is_never_shown() -> None:
     assert "second-secret" not in shown
 
 
-def test_an_alias_is_the_same_in_every_run_and_says_nothing_of_the_token() -> None:
+def test_an_alias_is_the_same_in_every_run_and_contains_nothing_of_the_token() -> None:
     (token,) = pool_of("open-sesame")
     assert alias_of(pool_of("another,open-sesame"), "open-sesame") == token.alias
     assert token.alias.startswith("token-")
@@ -113,7 +126,7 @@ def test_an_alias_is_the_same_in_every_run_and_says_nothing_of_the_token() -> No
 def test_calls_are_spread_by_free_capacity() -> None:
     pool = pool_of("slow,fast")
     for token in pool:
-        token.pace.rate = 10.0 if token.secret == "slow" else 30.0
+        token.pace = PaceController(max_rate=10.0 if token.secret == "slow" else 30.0)
     asked: Counter[str] = Counter()
     now = 0.0
     while now < 10.0:
@@ -137,7 +150,7 @@ def test_a_wait_is_exactly_as_long_as_it_has_to_be() -> None:
     assert isinstance(pool.lease("search", now=100.0 + decision.seconds * 1.01, today=NOON), Lease)
 
 
-def test_a_limited_token_leaves_the_calls_to_the_others() -> None:
+def test_the_other_tokens_make_the_calls_of_a_limited_one() -> None:
     pool = pool_of("one,two")
     pool.limited(alias_of(pool, "one"), now=0.0, sent_at=0.0, retry_after=60.0)
     for step in range(58):
@@ -145,7 +158,7 @@ def test_a_limited_token_leaves_the_calls_to_the_others() -> None:
     assert {ask(pool, now=200.0) for _ in range(10)} >= {"one", "two"}
 
 
-def test_answers_speed_a_token_up() -> None:
+def test_successful_calls_speed_a_token_up() -> None:
     pool = pool_of("one")
     (token,) = pool
     before = token.pace.rate
@@ -155,7 +168,7 @@ def test_answers_speed_a_token_up() -> None:
 
 
 @pytest.mark.parametrize(("action", "state"), REFUSALS.items())
-def test_a_refused_token_is_not_asked_again(action: Action, state: TokenState) -> None:
+def test_a_refused_token_is_not_leased_again(action: Action, state: TokenState) -> None:
     pool = pool_of("one,two")
     assert refuse(pool, "one", action)
     assert states(pool) == {"one": state, "two": TokenState.ACTIVE}
@@ -163,7 +176,7 @@ def test_a_refused_token_is_not_asked_again(action: Action, state: TokenState) -
 
 
 @pytest.mark.parametrize("action", REFUSALS)
-def test_the_echo_of_a_refusal_is_no_news(action: Action) -> None:
+def test_the_same_refusal_again_changes_nothing(action: Action) -> None:
     pool = pool_of("one,two")
     assert refuse(pool, "one", action)
     assert not refuse(pool, "one", action)
@@ -171,7 +184,7 @@ def test_the_echo_of_a_refusal_is_no_news(action: Action) -> None:
 
 @pytest.mark.parametrize("first", [Action.RETIRE_TOKEN, Action.DRAIN_ACCOUNT, Action.SPEND_TOKEN])
 @pytest.mark.parametrize("second", REFUSALS)
-def test_a_token_that_is_out_stays_out_whatever_a_straggler_brings(first: Action, second: Action) -> None:
+def test_a_final_state_stays_whatever_a_late_response_says(first: Action, second: Action) -> None:
     pool = pool_of("one")
     refuse(pool, "one", first)
     refuse(pool, "one", second)
@@ -180,7 +193,7 @@ def test_a_token_that_is_out_stays_out_whatever_a_straggler_brings(first: Action
 
 
 @pytest.mark.parametrize("action", [Action.RETIRE_TOKEN, Action.DRAIN_ACCOUNT, Action.SPEND_TOKEN])
-def test_a_parked_token_that_turns_out_to_be_out_does_not_come_back(action: Action) -> None:
+def test_a_parked_token_that_is_refused_for_good_does_not_come_back(action: Action) -> None:
     pool = pool_of("one")
     refuse(pool, "one", Action.PARK_TOKEN)
     assert refuse(pool, "one", action)
@@ -205,7 +218,7 @@ def test_a_parked_token_is_tried_again_every_hour_as_midnight_is_a_guess() -> No
         assert ask(pool, now=hours * 3600.0 + 1800, today=sent_at + timedelta(minutes=59)) is None
 
 
-def test_a_straggler_after_midnight_does_not_cost_another_hour() -> None:
+def test_a_late_303_after_midnight_does_not_park_the_token_for_another_hour() -> None:
     pool = pool_of("one")
     refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(seconds=2))
     assert ask(pool, today=MIDNIGHT) == "one"
@@ -237,7 +250,7 @@ def test_the_next_quota_day_is_ahead_and_less_than_a_day_away(seconds: int, zone
     assert (then.astimezone(UTC).hour, then.minute, then.second) == (16, 0, 0)
 
 
-def test_the_tokens_of_an_account_go_together_when_it_is_empty() -> None:
+def test_an_empty_account_drains_all_its_tokens() -> None:
     pool = pool_of("mine:one,mine:two,yours:three,four")
     assert refuse(pool, "one", Action.DRAIN_ACCOUNT)
     assert states(pool) == {
@@ -250,13 +263,13 @@ def test_the_tokens_of_an_account_go_together_when_it_is_empty() -> None:
     assert {ask(pool, now=float(step)) for step in range(10)} <= {"three", "four"}
 
 
-def test_the_spend_limit_of_a_token_is_its_own() -> None:
+def test_the_spend_limit_of_a_token_does_not_concern_its_account() -> None:
     pool = pool_of("mine:one,mine:two")
     refuse(pool, "one", Action.SPEND_TOKEN)
     assert states(pool) == {"one": TokenState.SPENT, "two": TokenState.ACTIVE}
 
 
-def test_a_straggler_of_a_spent_token_tells_of_the_account_all_the_same() -> None:
+def test_a_late_601_of_a_spent_token_drains_the_rest_of_its_account() -> None:
     pool = pool_of("mine:one,mine:two")
     refuse(pool, "one", Action.SPEND_TOKEN)
     assert refuse(pool, "one", Action.DRAIN_ACCOUNT)
@@ -276,11 +289,11 @@ def test_an_endpoint_that_is_closed_to_all_does_not_end_the_crawl() -> None:
     pool = pool_of("one,two")
     refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
     refuse(pool, "two", Action.DENY_ENDPOINT, "rec_videos")
-    assert pool.lease("rec_videos", now=0.0, today=NOON) == Exhausted(None)
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Denied(Denial("no token may use this endpoint"))
     assert isinstance(pool.lease("search", now=0.0, today=NOON), Lease)
 
 
-def test_who_finds_an_endpoint_closed_is_told_what_the_api_last_said_of_it() -> None:
+def test_a_denial_repeats_the_last_response_of_the_api() -> None:
     pool = pool_of("one,two")
     for number, secret in enumerate(("one", "two")):
         pool.refused(
@@ -290,7 +303,29 @@ def test_who_finds_an_endpoint_closed_is_told_what_the_api_last_said_of_it() -> 
             sent_at=NOON,
             denial=Denial(f"message {number}", f"id {number}"),
         )
-    assert pool.lease("rec_videos", now=0.0, today=NOON) == Exhausted(None, Denial("message 1", "id 1"))
+    assert pool.lease("rec_videos", now=0.0, today=NOON) == Denied(Denial("message 1", "id 1"))
+
+
+@pytest.mark.parametrize(
+    ("action", "code"), [(Action.PARK_TOKEN, 303), (Action.DRAIN_ACCOUNT, 601), (Action.SPEND_TOKEN, 601)]
+)
+def test_an_endpoint_is_not_denied_to_a_token_that_is_only_parked_or_out_of_money(action: Action, code: int) -> None:
+    pool = pool_of("one,two")
+    refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    refuse(pool, "two", action)
+    decision = pool.lease("rec_videos", now=0.0, today=NOON)
+    assert isinstance(decision, Denied)
+    assert decision.denial.code == code
+    assert isinstance(pool.lease("search", now=0.0, today=NOON), Lease)
+
+
+def test_an_endpoint_is_denied_if_the_only_other_token_is_invalid() -> None:
+    pool = pool_of("one,two")
+    refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
+    refuse(pool, "two", Action.RETIRE_TOKEN)
+    decision = pool.lease("rec_videos", now=0.0, today=NOON)
+    assert isinstance(decision, Denied)
+    assert (decision.denial.code, decision.denial.reason) == (600, "permission_denied")
 
 
 def test_a_wait_says_whether_it_is_for_every_endpoint() -> None:
@@ -301,7 +336,7 @@ def test_a_wait_says_whether_it_is_for_every_endpoint() -> None:
     assert pool.lease("search", now=0.0, today=NOON) == Wait(1.0, for_all=False)
 
 
-def test_nothing_but_302_for_two_minutes_is_told_once() -> None:
+def test_nothing_but_302s_for_two_minutes_is_reported_once() -> None:
     pool = pool_of("one")
     (alias,) = pool.aliases()
 
@@ -313,7 +348,7 @@ def test_nothing_but_302_for_two_minutes_is_told_once() -> None:
     assert [limited(now) for now in (520.0, 639.0, 645.0)] == [None, None, 125.0]
 
 
-def test_an_endpoint_is_not_given_up_while_a_token_for_it_is_only_slow() -> None:
+def test_an_endpoint_is_not_closed_while_a_token_for_it_is_only_slow() -> None:
     pool = pool_of("one,two")
     refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
     pool.limited(alias_of(pool, "two"), now=0.0, sent_at=0.0, retry_after=30.0)
@@ -341,7 +376,7 @@ def test_the_close_reason_is_the_most_hopeful_one(actions: list[Action], reason:
 @given(
     st.lists(st.tuples(st.sampled_from(["one", "two", "three"]), st.sampled_from([*REFUSALS, Action.DENY_ENDPOINT])))
 )
-def test_a_pool_never_hands_out_a_token_that_is_out(events: list[tuple[str, Action]]) -> None:
+def test_a_pool_never_leases_a_token_in_a_final_state(events: list[tuple[str, Action]]) -> None:
     pool = pool_of("mine:one,mine:two,three")
     for step, (secret, action) in enumerate(events):
         refuse(pool, secret, action)

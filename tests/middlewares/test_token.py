@@ -11,7 +11,7 @@ from middlewares.sessions import Session
 from scrapy import Request
 
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.api.tokens import Denial, Exhausted, Lease, TokenPool, Wait
+from xingtu_crawler.api.tokens import Denial, Denied, Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.middlewares.token import TokenMiddleware
@@ -95,7 +95,7 @@ async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
     leases: list[str] = []
     lease = session.pool.lease
 
-    def noted(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted:
+    def noted(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
         leases.append(endpoint)
         return lease(endpoint, now=now, today=today)
 

@@ -1,11 +1,12 @@
-"""The API's envelope: `{code, message, data, recordTime, requestId}` around every answer.
+"""The API's envelope: `{code, message, data, recordTime, requestId}` around every payload.
 
-Only `code` and `data` are certain. The body decides at any HTTP status, so nothing in here looks at HTTP.
+Only `code` and `data` are always there. The body decides at any HTTP status, so this module knows no HTTP.
 """
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,14 +15,19 @@ from pydantic_core import from_json
 from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError
 
 _TOO_DEEP = "the JSON is nested too deeply to be read"
+_CODE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
+MAX_TEXT = 2_000
+"""Maximum length of a message, a time or a request id: they go into the log and into every document."""
+MAX_DEPTH = 500
+"""Maximum number of levels of nesting; known payloads have ten. Python's own limit depends on the caller."""
 
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """One answer.
+    """One parsed body.
 
-    `inner_status` is `data.base_resp.status_code`, the second status layer: where it is not 0 the payload is
-    not a success even with `code` 0.
+    `inner_status` is `data.base_resp.status_code`, the second layer of status: unless it is 0, the payload is no
+    success even with `code` 0. The texts are one line each, of at most `MAX_TEXT` characters.
     """
 
     code: int
@@ -32,16 +38,12 @@ class Envelope:
     inner_status: int
 
 
-MAX_DEPTH = 500
-"""Levels of nesting that are read; known answers have ten. Python's own limit depends on who calls."""
-
-
 def _load(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=True, cache_strings="keys")
     except ValueError:
-        # What the fast parser refuses and a lenient one can still read (lone surrogates, a byte order mark,
-        # UTF-16, nesting of a few hundred levels) was paid for and may hold everything that was asked.
+        # The lenient parser reads some bodies that the fast one refuses: lone surrogates, a byte order mark, UTF-16,
+        # hundreds of levels of nesting. They were paid for and may contain all of the data.
         try:
             document = json.loads(body)
         except RecursionError:
@@ -65,15 +67,12 @@ def _is_too_deep(document: object) -> bool:
 
 def _integer(value: object) -> int | None:
     if isinstance(value, str):
-        try:
-            value = int(value)
-        except ValueError:
-            return None
-    # 0.0 is 0 in JSON, and some writers know no other number.
+        value = int(value) if _CODE.fullmatch(value.strip()) else None
+    # Some writers know doubles only: 0.0 is 0.
     if isinstance(value, bool) or not (isinstance(value, int) or (isinstance(value, float) and value.is_integer())):
         return None
     number = int(value)
-    # What no database can hold is no code either.
+    # MongoDB holds no larger integers.
     return number if number.bit_length() < 64 else None
 
 
@@ -81,15 +80,17 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    if len(text) > MAX_TEXT:
+        text = f"{text[: MAX_TEXT - 1]}…"
     # Half a surrogate pair can be neither stored nor logged.
-    return text.encode(errors="backslashreplace").decode()
+    return " ".join(text.split()).encode(errors="backslashreplace").decode()
 
 
 def parse(body: bytes) -> Envelope:
-    """Read a response body.
+    """Parse a response body.
 
-    Raises `MalformedBodyError` where it is not JSON, is cut, is not an object or has no numeric `code`
-    (an integer, or a string or float that is one), and `TooDeepError` where it is nested beyond what can be read.
+    Raises `MalformedBodyError` if it is not JSON, is cut, is not an object or has no numeric `code` (an integer, or a
+    string or float with an integer value), and `TooDeepError` if it is nested too deeply.
     """
     document = _load(body)
     if not isinstance(document, dict):

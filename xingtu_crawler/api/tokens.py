@@ -1,7 +1,22 @@
-"""The token pool: which token asks next, and what becomes of a token that is refused.
+"""The token pool: which token makes the next call, and what happens to a token that the API refuses.
 
-A plain state machine: the caller says what time it is (`now`, seconds of a monotonic clock; `today`, wall
-clock, UTC). Outside this module a token is known by its alias only.
+The pool leases the token that may leave first by its own pace (`api.pace`), so each token is used as much as its
+limit allows. The states of a token, and the responses that change them:
+
+| state   | leased | 303: quota | 602: own limit | 601: account empty | 100, 101: invalid |
+|---------|--------|------------|----------------|--------------------|-------------------|
+| active  | yes    | parked     | spent          | drained            | retired           |
+| parked  | no     | -          | spent          | drained            | retired           |
+| spent   | no     | -          | -              | -                  | -                 |
+| drained | no     | -          | -              | -                  | -                 |
+| retired | no     | -          | -              | -                  | -                 |
+
+A parked token is active again after `parked_until`. 601 changes all tokens of the account. 600 changes no state: it
+closes one endpoint to the token. 302 changes the pace only. The last three states are final for the run: late
+responses to calls that left earlier do not change them.
+
+The caller passes the time: `now` in seconds of a monotonic clock, `today` as UTC wall clock. Other modules know a token
+by its alias only.
 """
 
 from __future__ import annotations
@@ -12,21 +27,21 @@ from datetime import datetime, time, timedelta, timezone
 from enum import StrEnum
 from math import inf
 
-from xingtu_crawler.api.codes import Action
+from xingtu_crawler.api.codes import CODES, Action
 from xingtu_crawler.api.pace import PaceController
 from xingtu_crawler.api.secrets import fingerprint
 from xingtu_crawler.exceptions import TokenError
 
 QUOTA_ZONE = timezone(timedelta(hours=8), "Beijing")
-"""The day of the daily quota. The provider does not say which zone; Beijing is a guess. It has no summer time."""
+"""The time zone of the daily quota. The provider does not name it; Beijing is a guess. It has no summer time."""
 PROBE_AGAIN = timedelta(hours=1)
-"""How long a parked token is left alone at most: the day may begin at another hour, and a refusal costs nothing."""
+"""Longest time for which a token is parked: the quota may start anew at another hour, and a 303 is free."""
 LIMITED_LONG_S = 120.0
-"""From how many seconds of nothing but 302 on a token's state is worth telling."""
+"""Time in seconds of nothing but 302s after which the log reports the token."""
 
 
 class TokenState(StrEnum):
-    """`parked` is tried again after an hour, or when the next day begins; what comes after it stays so in this run."""
+    """The state of a token; the module's docstring has the table of transitions."""
 
     ACTIVE = "active"
     PARKED = "parked"
@@ -35,20 +50,24 @@ class TokenState(StrEnum):
     SPENT = "spent"
 
 
-_STATE_AFTER: dict[Action, TokenState] = {
+_OUT = {
     Action.RETIRE_TOKEN: TokenState.RETIRED,
-    Action.PARK_TOKEN: TokenState.PARKED,
     Action.DRAIN_ACCOUNT: TokenState.DRAINED,
     Action.SPEND_TOKEN: TokenState.SPENT,
 }
-
-
-_FINAL = frozenset({TokenState.RETIRED, TokenState.DRAINED, TokenState.SPENT})
+_TRANSITIONS: dict[TokenState, dict[Action, TokenState]] = {
+    TokenState.ACTIVE: {**_OUT, Action.PARK_TOKEN: TokenState.PARKED},
+    TokenState.PARKED: _OUT,
+    TokenState.SPENT: {},
+    TokenState.DRAINED: {},
+    TokenState.RETIRED: {},
+}
+"""State -> what the API's response means -> next state; without an entry the state stays."""
 
 
 @dataclass(slots=True)
 class Token:
-    """One token: its secret, the alias that stands for it, its account, and how it is doing."""
+    """One token: its secret, its alias, its account, its pace and its state; `denied` are the closed endpoints."""
 
     secret: str = field(repr=False)
     alias: str
@@ -58,7 +77,7 @@ class Token:
     parked_until: datetime | None = None
     denied: set[str] = field(default_factory=set)
     limited_since: float | None = None
-    """Since when it has got nothing but 302; infinity once that has been told."""
+    """Time of the first of the current 302s in a row; infinity after they have been reported."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +89,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True)
 class Wait:
-    """No token may ask before `seconds` from now; `for_all`: whatever the endpoint."""
+    """No token may make this call within the next `seconds`; `for_all`: the same holds for every endpoint."""
 
     seconds: float
     for_all: bool = True
@@ -78,22 +97,30 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """What the API said when it last denied a token an endpoint."""
+    """Why no token may use an endpoint: the API's last 600 for it, or the state of the tokens that it allows."""
 
     message: str
-    request_id: str | None
+    request_id: str | None = None
+    code: int = 600
+    reason: str = "permission_denied"
 
 
 @dataclass(frozen=True, slots=True)
 class Exhausted:
-    """No token is left: `close_reason` for the crawl, or the last `denial` where this endpoint alone is closed."""
+    """No token is left for the crawl: it ends with `close_reason`."""
 
-    close_reason: str | None
-    denial: Denial | None = None
+    close_reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Denied:
+    """No token is left for this endpoint, but one is left for others."""
+
+    denial: Denial
 
 
 class TokenPool:
-    """Hands out the tokens by free capacity and keeps their states."""
+    """Leases the tokens and keeps their states."""
 
     def __init__(self, tokens: Iterable[Token]) -> None:
         self._tokens = {token.alias: token for token in tokens}
@@ -101,11 +128,11 @@ class TokenPool:
 
     @classmethod
     def from_text(cls, text: str, *, max_rate: float | None = None) -> TokenPool:
-        """Read tokens from text: separated by commas or line breaks, each `TOKEN` or `ACCOUNT:TOKEN`.
+        """Return a pool of the tokens in `text`: separated by commas or line breaks, each `TOKEN` or `ACCOUNT:TOKEN`.
 
-        Tokens of one named account share its balance; a token without a name is taken as an account of its
-        own. Lines that start with `#` are comments. Raises `TokenError` where there is none or one is not fit
-        for a URL.
+        Tokens with the same account name share its balance; a token without one counts as an account of its own.
+        Lines that start with `#` are comments. Raises `TokenError` if there is no token, one contains control
+        characters, or one has two accounts.
         """
         tokens: dict[str, Token] = {}
         lines = (line for line in text.splitlines() if not line.lstrip().startswith("#"))
@@ -114,13 +141,16 @@ class TokenPool:
                 continue
             account, separator, secret = (part.strip() for part in entry.rpartition(":"))
             if separator and not (account and secret):
-                raise TokenError("A token reads TOKEN or ACCOUNT:TOKEN; one has nothing before or after the colon.")
+                raise TokenError("Write a token as TOKEN or ACCOUNT:TOKEN: one has nothing before or after its colon.")
             if not secret.isprintable():
-                raise TokenError("A token has control characters in it: copy it again from the provider's dashboard.")
+                raise TokenError("A token contains control characters: copy it again from the provider's dashboard.")
             alias = fingerprint(secret)
-            tokens[alias] = Token(secret, alias, account or alias, PaceController(max_rate=max_rate))
+            known = tokens.setdefault(alias, Token(secret, alias, account or alias, PaceController(max_rate=max_rate)))
+            if account and known.account not in (alias, account):
+                raise TokenError("One token has two account names: keep one of them.")
+            known.account = account or known.account
         if not tokens:
-            raise TokenError("no token in it")
+            raise TokenError("The text contains no token.")
         return cls(tokens.values())
 
     def __iter__(self) -> Iterator[Token]:
@@ -130,19 +160,19 @@ class TokenPool:
         return len(self._tokens)
 
     def aliases(self) -> list[str]:
-        """Return the names by which logs and `runs` call the tokens."""
+        """Return the names of the tokens in the log and in `runs`."""
         return list(self._tokens)
 
     def secret(self, alias: str) -> str:
-        """Return the token behind an alias: for the wire, and for nothing else."""
+        """Return the token with this alias; only for the URL that is sent."""
         return self._tokens[alias].secret
 
     def secrets(self) -> list[str]:
-        """Return every token: for the redactor, and for nothing else."""
+        """Return all tokens; only for the redactor."""
         return [token.secret for token in self._tokens.values()]
 
-    def lease(self, endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted:
-        """Return which token makes the next call to `endpoint`, or how long to wait, or that none is left."""
+    def lease(self, endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
+        """Return the token for the next call to `endpoint`, or the time to wait, or that no token is left."""
         best: Token | None = None
         denied = False
         for token in self._tokens.values():
@@ -156,17 +186,26 @@ class TokenPool:
             if best is None or token.pace.wait(now) < best.pace.wait(now):
                 best = token
         if best is None:
-            return Exhausted(self._close_reason(), self._denials.get(endpoint))
+            return Denied(self._denial(endpoint)) if denied else Exhausted(self._close_reason())
         if (seconds := best.pace.wait(now)) > 0:
             return Wait(seconds, for_all=not denied)
         best.pace.reserve(now)
         return Lease(best.alias)
 
-    def _close_reason(self) -> str | None:
+    def _denial(self, endpoint: str) -> Denial:
+        """Return why no token may use the endpoint, though an active one may use others."""
+        allowed = {token.state for token in self._tokens.values() if endpoint not in token.denied}
+        if TokenState.PARKED in allowed:
+            message = "the tokens that may use this endpoint have reached their daily quota"
+            return Denial(message, code=303, reason=CODES[303].meaning)
+        if allowed & {TokenState.DRAINED, TokenState.SPENT}:
+            message = "the tokens that may use this endpoint have no balance left"
+            return Denial(message, code=601, reason=CODES[601].meaning)
+        return self._denials.get(endpoint, Denial("no token may use this endpoint"))
+
+    def _close_reason(self) -> str:
         states = {token.state for token in self._tokens.values()}
-        if TokenState.ACTIVE in states:
-            return None
-        # The most hopeful first: a parked token comes back by itself, a drained account when it is paid for.
+        # The most hopeful state first: a parked token comes back by itself, a drained account after a payment.
         if TokenState.PARKED in states:
             return "quota_exhausted"
         if states & {TokenState.DRAINED, TokenState.SPENT}:
@@ -174,15 +213,15 @@ class TokenPool:
         return "no_valid_token"
 
     def succeeded(self, alias: str, *, now: float, sent_at: float) -> None:
-        """Tell that an answer came, to a call that left at `sent_at`, that does not speak against the token."""
+        """Register a response, to a call that left at `sent_at`, that neither limits nor refuses the token."""
         token = self._tokens[alias]
         token.limited_since = None
         token.pace.succeeded(now, sent_at=sent_at)
 
     def limited(self, alias: str, *, now: float, sent_at: float, retry_after: float | None) -> float | None:
-        """Tell of a 302: the token was asked too fast.
+        """Register a 302 to a call that left at `sent_at`.
 
-        Returns for how many seconds it has got nothing else, once, when that has become long.
+        Returns the seconds for which the token has got nothing but 302s, once, when they reach `LIMITED_LONG_S`.
         """
         token = self._tokens[alias]
         token.pace.limited(now, sent_at=sent_at, retry_after=retry_after)
@@ -197,9 +236,10 @@ class TokenPool:
     def refused(
         self, alias: str, action: Action, *, endpoint: str, sent_at: datetime, denial: Denial | None = None
     ) -> bool:
-        """Move the token's state as `action` says; return whether that is news (False for a straggler's echo).
+        """Change the state of the token, or of its account's tokens; return whether anything changed.
 
-        `sent_at` is when the refused call was sent: its day is the one whose quota is used up.
+        Nothing changes if the response repeats what is known: calls in flight get the same refusal. `sent_at` is the
+        time at which the refused call left: the quota of that day is used up.
         """
         token = self._tokens[alias]
         if action is Action.DENY_ENDPOINT:
@@ -208,18 +248,17 @@ class TokenPool:
             if denial:
                 self._denials[endpoint] = denial
             return news
-        state = _STATE_AFTER[action]
         concerned = [token]
         if action is Action.DRAIN_ACCOUNT:
             concerned = [other for other in self._tokens.values() if other.account == token.account]
-        # What is out stays out: a straggler's quota answer must not bring a retired token back tomorrow.
-        changed = [each for each in concerned if each.state is not state and each.state not in _FINAL]
-        for each in changed:
-            each.state = state
-            each.parked_until = None
-            if state is TokenState.PARKED:
-                each.parked_until = min(next_quota_day(sent_at), sent_at + PROBE_AGAIN)
-        return bool(changed)
+        changed = False
+        for each in concerned:
+            state = _TRANSITIONS[each.state].get(action)
+            if state is not None:
+                is_parked = state is TokenState.PARKED
+                each.parked_until = min(next_quota_day(sent_at), sent_at + PROBE_AGAIN) if is_parked else None
+                each.state, changed = state, True
+        return changed
 
 
 def next_quota_day(now: datetime) -> datetime:

@@ -14,7 +14,7 @@ from typing import Self
 from scrapy import Request
 from scrapy.crawler import Crawler
 
-from xingtu_crawler.api.tokens import Exhausted, Lease, Wait
+from xingtu_crawler.api.tokens import Denied, Exhausted, Lease, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.extensions.api_session import ApiSession
@@ -95,18 +95,18 @@ class TokenMiddleware:
                 request.meta[meta.TOKEN_ALIAS] = alias
                 request.meta[meta.SENT_AT] = now
                 turn.set_result(None)
-            case Exhausted(close_reason=None, denial=denial):
+            case Denied(denial):
                 turn.set_exception(
                     NoAnswerError(
-                        code=600,
-                        reason="permission_denied",
-                        message=denial.message if denial else "no token may use this endpoint",
-                        request_id=denial.request_id if denial else None,
+                        code=denial.code,
+                        reason=denial.reason,
+                        message=denial.message,
+                        request_id=denial.request_id,
                         attempts=request.meta.get(meta.CALLS, 0),
                         terminal=False,
                     )
                 )
-            case Exhausted(close_reason=str(reason)):
+            case Exhausted(reason):
                 self._session.closing.close(reason)
                 turn.set_exception(CrawlClosingError(f"no token is left: {reason}"))
         return None
