@@ -9,14 +9,13 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, example, given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.items import SCHEMA_VERSION, Parsed
 from xingtu_crawler.items.answers import FailedRequest
-from xingtu_crawler.items.videos import FIELDS, VideoFact
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.writer import BulkWriter, Write
@@ -48,40 +47,6 @@ def author(data: Mapping[str, Any], minute: float) -> Write:
     parsed = Parsed(dict(data), {}, [])
     crawl = documents.provenance("search", ENVELOPE, parsed, run_id=f"run-{minute}", fetched_at=at(minute))
     return documents.author(STAR_ID, parsed, crawl)
-
-
-def fact(source: str, known: Mapping[str, Any], star_id: str = STAR_ID) -> VideoFact:
-    return VideoFact("v1", star_id, (source,), {**dict.fromkeys(FIELDS), **known})
-
-
-def video(minute: float, source: str = "rec_videos.newest_videos", star_id: str = STAR_ID, **known: Any) -> Write:
-    one = fact(source, known, star_id)
-    return documents.video(one, documents.said(one, at(minute)), run_id=f"run-{minute}")
-
-
-Told = tuple[int, str, dict[str, Any], str]
-"""The minute, the list, what is known, and whose video it is."""
-OTHER = "7000000000000000002"
-
-
-def remembering(told: list[Told]) -> list[Write]:
-    """Return the writes of one run, which remembers what it has written."""
-    writes: list[Write] = []
-    before: documents.VideoSaid | None = None
-    for minute, source, known, star_id in told:
-        one = fact(source, known, star_id)
-        says = documents.said(one, at(minute))
-        writes.append(documents.video(one, says, run_id=f"run-{minute}", before=before))
-        before = says if before is None else before.then(says)
-    return writes
-
-
-async def forgotten(mongo_db: Database) -> dict[str, Any]:
-    """Return the one video that there is, and remove it."""
-    document = await only(mongo_db, "videos")
-    await mongo_db.videos.delete_many({})
-    document["crawl"]["sources"].sort()
-    return document
 
 
 def failed(minute: float, **changes: Any) -> FailedRequest:
@@ -281,181 +246,6 @@ async def test_any_payload_replaces_any_other(
     assert (await only(mongo_db))["data"] == after
 
 
-async def test_a_video_knows_what_any_answer_said_of_it(writer: BulkWriter, mongo_db: Database) -> None:
-    await write(
-        writer,
-        video(0, "search.items", title="a", play=10, like=1),
-        video(1, play=20, created_at=at(-100)),
-        video(2, "search.items", like=5),
-    )
-    document = await only(mongo_db, "videos")
-    assert (document["_id"], document["item_id"], document["star_id"]) == ("v1", "v1", STAR_ID)
-    assert document["data"] == {
-        **dict.fromkeys(FIELDS),
-        "title": "a",
-        "play": 20,
-        "like": 5,
-        "created_at": at(-100),
-    }
-    crawl = document["crawl"]
-    assert set(crawl["sources"]) == {"search.items", "rec_videos.newest_videos"}
-    assert (crawl["first_seen_at"], crawl["fetched_at"], crawl["run_id"]) == (at(0), at(2), "run-2")
-
-
-async def test_a_video_has_every_field_from_its_first_moment(writer: BulkWriter, mongo_db: Database) -> None:
-    await write(writer, video(0, play=0, is_high_quality=False))
-    document = await only(mongo_db, "videos")
-    assert document["data"] == {**dict.fromkeys(FIELDS), "play": 0, "is_high_quality": False}
-
-
-async def test_a_video_of_which_nothing_is_known_is_dated_all_the_same(writer: BulkWriter, mongo_db: Database) -> None:
-    await write(writer, video(0))
-    crawl = (await only(mongo_db, "videos"))["crawl"]
-    assert (crawl["first_seen_at"], crawl["changed_at"], crawl["spell"], crawl["observations"]) == (at(0), at(0), 1, 1)
-
-
-async def test_an_older_answer_takes_nothing_from_a_video_and_fills_what_is_missing(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
-    await write(writer, video(5, play=20), video(3, "search.items", play=10, title="a"))
-    document = await only(mongo_db, "videos")
-    assert (document["data"]["play"], document["data"]["title"]) == (20, "a")
-    assert document["crawl"]["fetched_at"] == at(5)
-    assert set(document["crawl"]["sources"]) == {"search.items", "rec_videos.newest_videos"}
-
-
-@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
-async def test_in_whatever_order_a_video_is_told_of_the_newest_wins_and_nothing_is_lost(
-    writer: BulkWriter, mongo_db: Database, order: tuple[int, ...]
-) -> None:
-    writes = [video(0, title="old", like=1), video(1, title="older", url="u"), video(2, title="new")]
-    assert await writer.write([writes[number] for number in order]) == []
-    data = (await only(mongo_db, "videos"))["data"]
-    assert (data["title"], data["like"], data["url"]) == ("new", 1, "u")
-
-
-async def test_changed_at_of_a_video_moves_only_with_what_it_says(writer: BulkWriter, mongo_db: Database) -> None:
-    moments = []
-    said: list[dict[str, Any]] = [
-        {"play": 1, "url": "a"},
-        {"play": 1, "url": "b"},
-        {"play": 2},
-        {"play": 2, "title": "x"},
-        {"title": "x"},
-    ]
-    for minute, known in enumerate(said):
-        await write(writer, video(minute, **known))
-        moments.append((await only(mongo_db, "videos"))["crawl"]["changed_at"])
-    assert moments == [at(0), at(0), at(2), at(3), at(3)]
-
-
-async def test_why_the_search_shows_a_video_is_no_change_of_it_and_it_stays_with_its_first_author(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
-    told: list[Told] = [
-        (minute, "search.items", {"play": 1, "video_tag": minute}, star_id)
-        for minute, star_id in enumerate([STAR_ID, OTHER, STAR_ID, OTHER])
-    ]
-    for writes in (
-        [video(minute, source, star_id, **known) for minute, source, known, star_id in told],
-        remembering(told),
-    ):
-        await write(writer, *writes)
-        document = await only(mongo_db, "videos")
-        assert (document["star_id"], document["data"]["video_tag"]) == (STAR_ID, 3)
-        assert (document["crawl"]["spell"], document["crawl"]["observations"]) == (1, 4)
-        await mongo_db.videos.delete_many({})
-
-
-async def test_what_is_said_of_a_video_again_is_a_small_update(writer: BulkWriter, mongo_db: Database) -> None:
-    told: list[Told] = [
-        (0, "search.items", {"title": "a", "play": 10}, STAR_ID),
-        (1, "rec_videos.newest_videos", {"play": 10, "url": "u"}, STAR_ID),
-    ]
-    first, second = remembering(told)
-    assert first.again is None
-    assert second.new is None
-    assert second.again is not None
-    await write(writer, first, second, second)  # once more, as where the acknowledgement was lost
-    document = await only(mongo_db, "videos")
-    crawl = document["crawl"]
-    assert (document["data"]["title"], document["data"]["url"]) == ("a", "u")
-    assert (crawl["fetched_at"], crawl["changed_at"], crawl["run_id"]) == (at(1), at(0), "run-1")
-    assert (crawl["observations"], crawl["spell"]) == (2, 1)
-    assert set(crawl["sources"]) == {"search.items", "rec_videos.newest_videos"}
-
-
-async def test_another_crawl_may_have_changed_what_is_remembered_of_a_video(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
-    told: list[Told] = [(0, "search.items", {"play": 10}, STAR_ID), (2, "search.items", {"play": 10}, STAR_ID)]
-    first, second = remembering(told)
-    await write(writer, first, video(1, play=11), second)
-    crawl = (await only(mongo_db, "videos"))["crawl"]
-    assert (crawl["spell"], crawl["changed_at"], crawl["observations"]) == (3, at(2), 1)
-    await mongo_db.videos.delete_many({})
-    await write(writer, second)
-    assert (await only(mongo_db, "videos"))["data"]["play"] == 10
-
-
-async def test_a_small_update_that_misses_takes_no_other_down(writer: BulkWriter, mongo_db: Database) -> None:
-    gone = remembering([(minute, "search.items", {"play": 1}, STAR_ID) for minute in (0, 1)])[1]
-    other = fact("search.items", {"play": 1})
-    others = [
-        documents.video(replace(other, item_id=f"v{number}"), documents.said(other, at(0)), run_id="run")
-        for number in range(2, 30)
-    ]
-    assert await writer.write([*others, gone, *others]) == []
-    assert await mongo_db.videos.count_documents({}) == 29
-    assert await mongo_db.videos.count_documents({"crawl.observations": 1}) == 29
-
-
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    told=st.lists(
-        st.tuples(
-            st.integers(0, 5),
-            st.sampled_from(["search.items", "rec_videos.newest_videos"]),
-            st.fixed_dictionaries(
-                {},
-                optional={
-                    "title": st.sampled_from(["a", "b"]),
-                    "play": st.integers(0, 1),
-                    "duration_s": st.sampled_from([15.0, 33.333333333333336]),
-                    "url": st.sampled_from(["u", "v"]),
-                },
-            ),
-            st.sampled_from([STAR_ID, STAR_ID, OTHER]),
-        ),
-        min_size=1,
-        max_size=6,
-    )
-)
-@example(  # a late answer fills a gap, and the one that was known is repeated
-    told=[
-        (1, "search.items", {"play": 1}, STAR_ID),
-        (0, "search.items", {"title": "a"}, STAR_ID),
-        (2, "search.items", {"play": 1}, STAR_ID),
-    ]
-)
-@example(told=[(0, "search.items", {"play": 1}, STAR_ID), (1, "search.items", {"play": 1}, OTHER)])
-async def test_a_run_that_remembers_writes_the_same_as_one_that_does_not(
-    writer: BulkWriter, mongo_db: Database, told: list[Told]
-) -> None:
-    for each in remembering(told):
-        await write(writer, each)
-    remembered = await forgotten(mongo_db)
-    for minute, source, known, star_id in told:
-        await write(writer, video(minute, source, star_id, **known))
-    assert remembered == await forgotten(mongo_db)
-
-
-async def test_what_a_video_says_is_never_an_expression(writer: BulkWriter, mongo_db: Database) -> None:
-    await write(writer, video(0, title="$data.play", play=3), video(1, title="$$ROOT", url="$crawl"))
-    data = (await only(mongo_db, "videos"))["data"]
-    assert (data["title"], data["url"]) == ("$$ROOT", "$crawl")
-
-
 async def test_a_place_in_the_sampling_frame_is_kept_once(writer: BulkWriter, mongo_db: Database) -> None:
     hit = documents.search_hit("q-run", 2, 7, STAR_ID, seen_at=at(0))
     await write(writer, hit, hit)
@@ -542,23 +332,15 @@ async def test_the_largest_body_that_can_come_fits_into_quarantine(writer: BulkW
     [
         detail({"$a.b": 1, "name": "名"}, 1, unparsed={"x": {"raw": "?", "error": "no"}}, unknown=["y"]),
         author({"a": None}, 1),
-        video(1, title="片", play=7, duration_s=15.0, created_at=at(0), is_high_quality=True),
-        video(1, duration_s=15.25, like=0, url="https://example.com/v"),
-        video(1),
     ],
-    ids=["detail", "author", "video", "video_with_a_fraction", "video_without_anything"],
+    ids=["detail", "author"],
 )
-async def test_a_new_document_is_what_the_upsert_comes_to(write: Write, mongo_db: Database) -> None:
+async def test_a_new_document_equals_the_upserted_one(write: Write, mongo_db: Database) -> None:
     await mongo_db[write.collection].bulk_write([write.operation() if callable(write.operation) else write.operation])
     upserted = await only(mongo_db, write.collection)
     assert write.new is not None
     await mongo_db.inserted.insert_one(write.new)
     assert await only(mongo_db, "inserted") == upserted
-
-
-def test_what_servers_write_differently_is_not_written_here() -> None:
-    assert video(1, duration_s=33.333333333333336).new is None
-    assert video(1, duration_s=12345678.5).new is None
 
 
 async def test_documents_are_inserted_where_most_are_new_and_replaced_where_they_are_not(

@@ -291,21 +291,6 @@ async def test_an_upsert_that_meets_another_one_of_its_new_key_is_sent_again(fau
         assert await database.things.find().to_list() == [{"_id": "a", "version": 5}]
 
 
-async def test_a_short_update_that_matches_nothing_is_replaced_by_its_upsert(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
-    def update(key: str) -> Write:
-        again = UpdateOne({"_id": key, "run": "ours"}, {"$set": {"short": True}})
-        return Write("things", UpdateOne({"_id": key}, {"$set": {"full": True}}, upsert=True), again=again)
-
-    await mongo_db.things.insert_one({"_id": "a", "run": "ours"})
-    assert await writer.write([update("a")]) == []
-    assert await mongo_db.things.find().to_list() == [{"_id": "a", "run": "ours", "short": True}]
-    await mongo_db.things.update_one({"_id": "a"}, {"$set": {"run": "other"}})
-    assert await writer.write([update("a"), update("b")]) == []
-    assert [(each["_id"], each["full"]) async for each in mongo_db.things.find()] == [("a", True), ("b", True)]
-
-
 async def test_videos_and_quarantine_are_acknowledged_before_anything_else_is_sent(
     mongo_uri: str, mongo_db: Database
 ) -> None:

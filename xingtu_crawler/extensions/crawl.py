@@ -94,7 +94,6 @@ class Crawl:
             self.options,
             hurried=lambda: self.closing.is_hurried,
             when_over=self._storage_lost,
-            oldest_unstored=self.intake.oldest_unstored,
         )
         await store.catch_up()
         await store.runs.mark_crashed(now=self.run.started_at)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable
-from datetime import datetime
 
 from scrapy.crawler import Crawler
 from scrapy.exceptions import DropItem
@@ -12,7 +11,6 @@ from scrapy.exceptions import DropItem
 from xingtu_crawler.engine import state
 from xingtu_crawler.exceptions import RefusedWriteError, StorageError
 from xingtu_crawler.extensions.closing import Closing
-from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.validation import reason_of
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.options import Options
@@ -34,7 +32,6 @@ class Intake:
         self._closing = closing
         self._recorder: Recorder | None = None
         self._outages: Outages | None = None
-        self._unstored: dict[int, Answer] = {}
         # The loss at a kill: calls on the wire, and a quarter as many answers on their way into MongoDB.
         self._most_open = options.concurrent_requests * 5 // 4
 
@@ -53,7 +50,6 @@ class Intake:
 
         Raises `DropItem` for an answer that is not in the dataset: it is in the spill file or in quarantine.
         """
-        self._unstored[id(answer)] = answer
         try:
             misfit = await self._store_or_set_aside(answer, storing)
         except Exception as error:
@@ -64,8 +60,6 @@ class Intake:
             self.spill.add(answer)
             self._crawler.stats.inc_value("xingtu/spilled")
             raise DropItem("MongoDB is gone", log_level="DEBUG") from None
-        finally:
-            del self._unstored[id(answer)]
         if misfit:
             raise DropItem(misfit)
 
@@ -96,11 +90,6 @@ class Intake:
         engine = self._crawler.engine
         not_durable = state.requests_in_downloader(engine) - waiting + state.responses_in_scraper(engine)
         return _WHILE_BUSY_S if not_durable >= self._most_open else 0.0
-
-    def oldest_unstored(self) -> datetime | None:
-        """Return when the oldest answer that is not stored yet was fetched; None where all are stored."""
-        answers = (answer for answer in self._unstored.values() if not isinstance(answer, FailedRequest))
-        return min((answer.fetched_at for answer in answers), default=None)
 
     def log_spilled(self) -> None:
         """Log which spill files hold answers of this crawl, and what to do with them."""

@@ -20,7 +20,7 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.context import ContextSpider
 from xingtu_crawler.outcome import CallsByDay, Outcome
 from xingtu_crawler.storage.daily_calls import DailyCalls
-from xingtu_crawler.storage.runs import HEARTBEAT_S, HISTORY_UNTIL
+from xingtu_crawler.storage.runs import HEARTBEAT_S
 from xingtu_crawler.storage.store import Store
 
 
@@ -83,8 +83,6 @@ class RunRecord:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
             figures = self._figures(self.outcome())
-            if store.history and store.history.complete_until:
-                figures[HISTORY_UNTIL] = store.history.complete_until
             with contextlib.suppress(StorageError, PyMongoError):  # the intake logs the same outage
                 await store.runs.beat(self.run_id, figures, at=datetime.now(UTC))
                 await daily_calls.count()

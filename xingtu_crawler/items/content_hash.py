@@ -46,6 +46,7 @@ VOLATILE: dict[str, frozenset[str]] = {
             "attribute_datas.last_10_items[].item_url",
             "attribute_datas.last_10_items[].url",
             "extra_data",  # how this search came upon the author
+            "items",  # the videos that this search shows; what they say of a video is in `videos`
         }
     ),
     "video_distribution": frozenset({"base_resp"}),

@@ -18,28 +18,36 @@ FAILURES = "failures"
 QUARANTINE = "quarantine"
 HISTORY = "history"
 PENDING = "history_pending"
-"""The field of a document that holds spells which have ended and are not yet in `history`."""
+"""The field of a document with what is not yet in `history`: spells that have ended, and late answers."""
+SPELLS = "spells"
+"""The view of ended and current spells."""
+META = "meta"
+"""The version of the dataset, and leases."""
 DAILY_CALLS = "daily_calls"
 
 WRITTEN_FIRST = frozenset({VIDEOS, QUARANTINE})
-"""What is taken out of an answer, before the document that says that the answer is there: after a crash nobody would
-look for it any more."""
+"""Collections written before the detail document: after a crash, that document would mark the answer as complete."""
+
+
+def entities() -> list[str]:
+    """Return the collections whose documents have a history."""
+    return [AUTHORS, *(endpoint.collection for endpoint in DETAILS.values()), VIDEOS]
 
 
 def indexes() -> dict[str, list[IndexModel]]:
-    """Return the indexes of every collection; each says which question it serves."""
+    """Return the indexes of every collection; a comment names the query that each serves."""
     by_star_id = IndexModel([("star_id", ASCENDING)])
-    # What is stale, in the order in which it became so; with the key in it, no document is read for that.
+    # Stale details, oldest first; it covers the query, so that no document is read.
     by_age = IndexModel([("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)])
-    # The few documents with spells that wait for their projection.
+    # The few documents with something to be moved into `history`.
     by_pending = IndexModel([(f"{PENDING}.spell", ASCENDING)], sparse=True)
     return {
-        AUTHORS: [by_age, by_pending],
+        AUTHORS: [by_pending],
         **{endpoint.collection: [by_star_id, by_age, by_pending] for endpoint in DETAILS.values()},
-        VIDEOS: [by_star_id, by_age, by_pending],
+        VIDEOS: [by_star_id, by_pending],
         # The newest sweep of a query.
         SWEEPS: [IndexModel([("query_key", ASCENDING), ("started_at", DESCENDING)])],
-        # Who was found by a sweep, and which sweeps found an author.
+        # The authors that a sweep found, and the sweeps that found an author.
         SEARCH_HITS: [IndexModel([("sweep", ASCENDING), ("page", ASCENDING), ("rank", ASCENDING)]), by_star_id],
         HISTORY: [
             # The spells of one entity in order; what was true at a time.
@@ -54,10 +62,10 @@ def indexes() -> dict[str, list[IndexModel]]:
 
 def names() -> list[str]:
     """Return the name of every collection."""
-    return [*indexes(), DAILY_CALLS]
+    return [*indexes(), DAILY_CALLS, META]
 
 
 async def create_indexes(database: AsyncDatabase[dict[str, Any]]) -> None:
-    """Create the indexes that are not there yet."""
+    """Create the indexes that do not exist yet."""
     for collection, models in indexes().items():
         await database[collection].create_indexes(models)

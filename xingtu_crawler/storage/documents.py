@@ -7,8 +7,7 @@ newer answer by an older one.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,9 +18,8 @@ from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.items import SCHEMA_VERSION, Parsed
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.content_hash import content_hash
-from xingtu_crawler.items.videos import FIELDS, VideoFact
-from xingtu_crawler.storage import history
-from xingtu_crawler.storage.collections import AUTHORS, FAILURES, PENDING, QUARANTINE, SEARCH_HITS, VIDEOS
+from xingtu_crawler.storage import projection
+from xingtu_crawler.storage.collections import AUTHORS, FAILURES, PENDING, QUARANTINE, SEARCH_HITS
 from xingtu_crawler.storage.writer import Write
 
 
@@ -88,195 +86,54 @@ def upsert(
     data: Mapping[str, Any],
     crawl: Mapping[str, Any],
     *,
-    spells: bool = True,
+    history: bool = True,
 ) -> Write:
-    """Return the write that makes `data` the content of the document `key`; `spells`: and keeps what it replaces.
+    """Return the write that makes `data` the content of the document `key`; `history`: and keeps the spell it ends.
 
-    `first_seen_at` is kept, `changed_at` moves only when the content hash does. The filter lets a newer
-    document be: the upsert then collides with it, and the late answer becomes a spell of its own.
+    `first_seen_at` stays, and `changed_at` moves only with the content hash. The filter does not match a newer
+    document: the upsert then collides with it, and the late answer waits in `history_pending`.
     """
     fetched_at, content = crawl["fetched_at"], crawl["content_hash"]
 
     def replacing() -> UpdateOne:
         same = {"$eq": ["$crawl.content_hash", content]}
+        bookkeeping = projection.bookkeeping(same=same, fetched_at=fetched_at)
         fields: dict[str, Any] = {
             # Literal: keys and values may hold dots and dollars, which would be read as expressions.
             **{name: {"$literal": value} for name, value in identity.items()},
             "data": {"$literal": data},
-            "crawl": {"$mergeObjects": [{"$literal": crawl}, history.bookkeeping(same=same, fetched_at=fetched_at)]},
+            "crawl": {"$mergeObjects": [{"$literal": crawl}, bookkeeping]},
         }
-        fields[PENDING] = history.pending(same=same, kept=spells)
-        return UpdateOne(_not_newer(key, fetched_at), [{"$set": fields}], upsert=True)
+        if history:
+            fields[PENDING] = projection.ending(same=same)
+        # The same content of the same time is this write itself, sent a second time.
+        older: list[dict[str, Any]] = [
+            {"crawl.fetched_at": {"$lt": fetched_at}},
+            {"crawl.fetched_at": fetched_at, "crawl.content_hash": content},
+        ]
+        return UpdateOne({"_id": key, "$or": older}, [{"$set": fields}], upsert=True)
 
     def late() -> UpdateOne:
-        # What the current spell says of that time already needs no spell of its own.
-        news = [{"crawl.content_hash": {"$ne": content}}, {"crawl.changed_at": {"$gt": fetched_at}}]
-        spell = history.late_spell(data, content, fetched_at, crawl.get("unparsed"))
-        return UpdateOne({"_id": key, "$or": news}, {"$addToSet": {PENDING: spell}})
+        answer = {**projection.late_answer(fetched_at, content[:8]), "content_hash": content, "data": data}
+        if "unparsed" in crawl:
+            answer["unparsed"] = crawl["unparsed"]
+        return UpdateOne({"_id": key}, {"$addToSet": {PENDING: answer}})
 
-    new = {"_id": key, **identity, "data": data, "crawl": {**crawl, **history.first_bookkeeping(fetched_at)}}
-    return Write(collection, replacing, late if spells else None, new, entity=key if spells else None)
-
-
-def _not_newer(key: str, fetched_at: datetime) -> dict[str, Any]:
-    return {"_id": key, "crawl.fetched_at": {"$not": {"$gt": fetched_at}}}
+    new = {"_id": key, **identity, "data": data, "crawl": {**crawl, **projection.first_bookkeeping(fetched_at)}}
+    return Write(collection, replacing, late if history else None, new)
 
 
-def author(star_id: str, parsed: Parsed, crawl: Mapping[str, Any], *, spells: bool = True) -> Write:
+def author(star_id: str, parsed: Parsed, crawl: Mapping[str, Any], *, history: bool = True) -> Write:
     """Return the write of a search record."""
-    return upsert(AUTHORS, star_id, {"star_id": star_id}, parsed.data, crawl, spells=spells)
+    return upsert(AUTHORS, star_id, {"star_id": star_id}, parsed.data, crawl, history=history)
 
 
 def detail(
-    collection: str, star_id: str, platform: str, parsed: Parsed, crawl: Mapping[str, Any], *, spells: bool = True
+    collection: str, star_id: str, platform: str, parsed: Parsed, crawl: Mapping[str, Any], *, history: bool = True
 ) -> Write:
     """Return the write of a detail document."""
     identity = {"star_id": star_id, "platform": platform}
-    return upsert(collection, detail_id(star_id, platform), identity, parsed.data, crawl, spells=spells)
-
-
-_PASSING = frozenset({"url", "cover", "video_tag"})
-"""Signed anew now and then, or about the search and not the video: stored, but no change of content."""
-_TELLING = tuple(name for name in FIELDS if name not in _PASSING)
-
-
-@dataclass(frozen=True, slots=True)
-class VideoSaid:
-    """What has been said of a video so far: its known values, when, and the hash of what they say.
-
-    The hash is the values in a row, as the server makes it: there is where the other values of a video are. None
-    where servers may differ in it.
-    """
-
-    known: dict[str, Any]
-    fetched_at: datetime
-    content_hash: str | None
-
-    @classmethod
-    def of(cls, known: dict[str, Any], fetched_at: datetime) -> VideoSaid:
-        """Put the values in a row."""
-        words = [_as_server_writes(known.get(name)) for name in _TELLING]
-        return cls(known, fetched_at, None if None in words else "".join(f"{word}|" for word in words))
-
-    def then(self, later: VideoSaid) -> VideoSaid:
-        """Return what is known after another answer."""
-        if self.is_repeated_by(later):
-            return replace(self, fetched_at=later.fetched_at)
-        if later.fetched_at < self.fetched_at:  # it may have filled a gap, for which the server makes no new hash
-            return replace(self, known={**later.known, **self.known}, content_hash=None)
-        return VideoSaid.of({**self.known, **later.known}, later.fetched_at)
-
-    def is_repeated_by(self, later: VideoSaid) -> bool:
-        """Tell whether a later answer says nothing that is not known: its images may be signed anew."""
-        return later.fetched_at > self.fetched_at and all(
-            name in _PASSING or self.known.get(name) == value for name, value in later.known.items()
-        )
-
-
-def said(fact: VideoFact, fetched_at: datetime) -> VideoSaid:
-    """Return what one answer says of a video."""
-    known = {name: value for name, value in fact.data.items() if value is not None}
-    return VideoSaid.of(known, fetched_at)
-
-
-def video(
-    fact: VideoFact, says: VideoSaid, *, run_id: str, before: VideoSaid | None = None, spells: bool = True
-) -> Write:
-    """Return the write of what one answer says of a video: known values win, unknown ones take nothing away.
-
-    `before` is what this run has stored of the video, if it remembers: its document needs no more than a mark then,
-    where nothing is new.
-    """
-    known, fetched_at = says.known, says.fetched_at
-    about = {"run_id": run_id, "fetched_at": fetched_at, "schema_version": SCHEMA_VERSION}
-    sources = {"$setUnion": [{"$ifNull": ["$crawl.sources", []]}, list(fact.sources)]}
-
-    def replacing() -> UpdateOne:
-        same = {
-            "$and": [
-                {"$ne": [{"$type": "$crawl.fetched_at"}, "missing"]},  # of a video that is new, nothing is the same
-                *({"$eq": [f"$data.{name}", {"$literal": known[name]}]} for name in _TELLING if name in known),
-            ]
-        }
-        values = [{"$literal": known[name]} if name in known else f"$data.{name}" for name in _TELLING]
-        fields: dict[str, Any] = {
-            "item_id": {"$literal": fact.item_id},
-            "star_id": {"$ifNull": ["$star_id", {"$literal": fact.star_id}]},
-            "data": {"$mergeObjects": [dict.fromkeys(fact.data), "$data", {"$literal": known}]},
-            "crawl": {
-                **about,
-                "content_hash": {
-                    "$concat": [part for value in values for part in ({"$toString": _or_empty(value)}, "|")]
-                },
-                "sources": sources,
-                **history.bookkeeping(same="$$same", fetched_at=fetched_at),
-            },
-        }
-        fields[PENDING] = history.pending(same="$$same", kept=spells)
-        # The comparison stands here once: each time costs, on the way and on the server.
-        replaced = {"$let": {"vars": {"same": same}, "in": {"$mergeObjects": ["$$ROOT", fields]}}}
-        return UpdateOne(_not_newer(fact.item_id, fetched_at), [{"$replaceWith": replaced}], upsert=True)
-
-    def late() -> UpdateOne:
-        # A late answer changes nothing that is known; it may know what no newer one said.
-        filled = {f"data.{name}": {"$ifNull": [f"$data.{name}", {"$literal": value}]} for name, value in known.items()}
-        return UpdateOne({"_id": fact.item_id}, [{"$set": {**filled, "crawl.sources": sources}}])
-
-    new = again = None
-    if before is not None:
-        if before.content_hash is not None and before.is_repeated_by(says):
-            as_written = {
-                "crawl.content_hash": before.content_hash,
-                "crawl.fetched_at": {"$lt": fetched_at},
-            }
-            passing = {f"data.{name}": known[name] for name in _PASSING if name in known}
-            again = UpdateOne(
-                {"_id": fact.item_id, **as_written},
-                {
-                    "$set": {**{f"crawl.{name}": value for name, value in about.items()}, **passing},
-                    "$inc": {"crawl.observations": 1},
-                    "$addToSet": {"crawl.sources": {"$each": list(fact.sources)}},
-                },
-            )
-    elif says.content_hash is not None:
-        crawl = {**about, "content_hash": says.content_hash, "sources": sorted(fact.sources)}
-        new = {
-            "_id": fact.item_id,
-            "item_id": fact.item_id,
-            "star_id": fact.star_id,
-            "data": fact.data,
-            "crawl": {**crawl, **history.first_bookkeeping(fetched_at)},
-        }
-    return Write(VIDEOS, replacing, late, new, again, entity=fact.item_id if spells else None)
-
-
-def _as_server_writes(value: object) -> str | None:
-    """Return `$toString` of a value, "" for null; None where servers may differ in it, as with long fractions."""
-    write = _WRITTEN.get(value.__class__)
-    return None if write is None else write(value)
-
-
-def _written_float(value: float) -> str | None:
-    word = f"{value:g}"
-    return word if 0.001 < value < 1e6 and float(word) == value else None
-
-
-def _written_time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_WRITTEN: dict[type, Callable[[Any], str | None]] = {
-    type(None): lambda _none: "",
-    str: lambda text: text,
-    bool: lambda flag: "true" if flag else "false",
-    int: str,
-    float: _written_float,
-    datetime: _written_time,
-}
-
-
-def _or_empty(value: object) -> dict[str, Any]:
-    return {"$ifNull": [value, ""]}
+    return upsert(collection, detail_id(star_id, platform), identity, parsed.data, crawl, history=history)
 
 
 def search_hit(sweep: str, page: int, rank: int, star_id: str, *, seen_at: datetime) -> Write:

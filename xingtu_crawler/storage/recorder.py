@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from datetime import datetime
 from typing import Any
@@ -22,13 +22,9 @@ from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.spill import Answer
 from xingtu_crawler.storage.sweeps import Sweeps
+from xingtu_crawler.storage.videos import Videos
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
 
-_REMEMBERED = 4096
-"""Videos: some pages' worth. Between the search page of an author and the details lie two or three."""
-
-Said = dict[str, documents.VideoSaid]
-"""What answers have said of videos, by `item_id`."""
 Count = Callable[[str, int], None]
 """Told what happened and how often: `stored/authors`, `quarantined`, `failures/open`, …"""
 
@@ -54,8 +50,7 @@ class Recorder:
         self._count = count
         self._turns: dict[str, asyncio.Event] = {}
         """By sweep: set when the page that came last is marked."""
-        self._said: Said = {}
-        """What has lately been stored of videos, the oldest first: the search and the details show the same ones."""
+        self._videos = Videos(run_id, history=history is not None)
 
     def of_run(self, run_id: str) -> Recorder:
         """Return a recorder of what another run has fetched, and paid for, and could not store."""
@@ -74,11 +69,14 @@ class Recorder:
         )
         collection = DETAILS[answer.endpoint].collection
         detail = documents.detail(
-            collection, answer.star_id, answer.platform, parsed, crawl, spells=self._history is not None
+            collection, answer.star_id, answer.platform, parsed, crawl, history=self._history is not None
         )
-        videos, said = self._videos(video_facts(answer.endpoint, parsed.data, answer.star_id), answer)
-        # The videos first: where the document is, nobody looks after what should have come with it.
-        rejected = await self._write([*videos, detail], said)
+        facts = video_facts(answer.endpoint, parsed.data, answer.star_id)
+        videos = [write for write, _ in self._videos.writes(facts, answer.fetched_at)]
+        # The writer sends the videos first: once the document is there, the answer counts as stored.
+        rejected = await self._write([*videos, detail])
+        if not rejected:
+            self._videos.remember(facts, answer.fetched_at)
         refused = any(each.write is detail for each in rejected)
         if rejected:
             # The document or one of its videos: the raw body has both.
@@ -132,28 +130,31 @@ class Recorder:
     async def authors(self, valid: ValidPage) -> bool:
         """Store the authors of a page, their places and their videos; False where one went to quarantine."""
         answer = valid.answer
-        facts: dict[str, VideoFact] = {}
         writes: list[Write] = []
         ranks: dict[int, int] = {}
-        rank_of: dict[str, int] = {}
+        listed: dict[str, int] = {}
+        facts: dict[str, VideoFact] = {}
         for rank, (star_id, parsed) in valid.authors.items():
-            crawl = documents.provenance(
-                "search", answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
-            )
-            of_author = [
-                documents.author(star_id, parsed, crawl, spells=self._history is not None),
-                documents.search_hit(answer.sweep, answer.page, rank, star_id, seen_at=answer.fetched_at),
-            ]
-            writes += of_author
-            ranks |= {id(write): rank for write in of_author}
-            rank_of.setdefault(star_id, rank)
-            # A video of several authors is one: two writes of one moment would be two contents of it.
+            hit = documents.search_hit(answer.sweep, answer.page, rank, star_id, seen_at=answer.fetched_at)
+            of_rank = [hit]
+            # An author may be listed several times: that is one observation, the first one.
+            if listed.setdefault(star_id, rank) == rank:
+                crawl = documents.provenance(
+                    "search", answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
+                )
+                of_rank.append(documents.author(star_id, parsed, crawl, history=self._history is not None))
+            writes += of_rank
+            ranks |= {id(write): rank for write in of_rank}
+            # A co-created video of several authors is one observation too.
             for fact in video_facts("search", parsed.data, star_id):
                 earlier = facts.get(fact.item_id)
                 facts[fact.item_id] = fact if earlier is None else earlier.and_also(fact)
-        videos, said = self._videos(facts.values(), answer)
-        ranks |= {id(write): rank_of[fact.star_id] for write, fact in zip(videos, facts.values(), strict=True)}
-        refused = {ranks[id(each.write)]: each.error for each in await self._write([*videos, *writes], said)}
+        videos = self._videos.writes(facts.values(), answer.fetched_at)
+        ranks |= {id(write): listed[star_id] for write, star_id in videos}
+        rejected = await self._write([*(write for write, _ in videos), *writes])
+        if not rejected:
+            self._videos.remember(facts.values(), answer.fetched_at)
+        refused = {ranks[id(each.write)]: each.error for each in rejected}
         for rank, error in refused.items():
             element = json.dumps(valid.page.authors[rank - 1]).encode()
             valid.misfits[rank] = (error, element)
@@ -242,35 +243,10 @@ class Recorder:
         await self._writer.insist([write])
         self._count("quarantined", 1)
 
-    def _videos(self, facts: Iterable[VideoFact], answer: DetailAnswer | SearchAnswer) -> tuple[list[Write], Said]:
-        writes: list[Write] = []
-        said: Said = {}
-        for fact in facts:
-            says = said[fact.item_id] = documents.said(fact, answer.fetched_at)
-            before = self._said.get(fact.item_id)
-            writes.append(
-                documents.video(fact, says, run_id=self._run_id, before=before, spells=self._history is not None)
-            )
-        return writes, said
-
-    def _remember(self, said: Said) -> None:
-        """Remember what has been stored of videos: before that, nothing can be built on it."""
-        for item_id, says in said.items():
-            before = self._said.pop(item_id, None)
-            self._said[item_id] = says if before is None else before.then(says)
-        while len(self._said) > _REMEMBERED:
-            del self._said[next(iter(self._said))]
-
-    async def _write(self, writes: Sequence[Write], said: Said) -> list[Rejected]:
+    async def _write(self, writes: Sequence[Write]) -> list[Rejected]:
         rejected = await self._writer.write(writes)
-        if not rejected:
-            self._remember(said)
         refused = {id(each.write) for each in rejected}
         stored = [write for write in writes if id(write) not in refused]
         for collection, count in Counter(write.collection for write in stored).items():
             self._count(f"stored/{collection}", count)
-        if self._history:
-            for write in stored:
-                if write.entity:
-                    self._history.touched(write.collection, write.entity)
         return rejected

@@ -13,12 +13,10 @@ from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import RUNS
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
-HISTORY_UNTIL = "history_until"
-"""The field that says what the next start need not look at again, should the run be killed."""
 HEARTBEAT_S = 10.0
-"""How often a running crawl brings its record up to date, in seconds."""
+"""Seconds between two updates of the record of a running crawl."""
 DEAD_AFTER = timedelta(seconds=6 * HEARTBEAT_S)
-"""How long a run that shows no sign of life counts as running."""
+"""A run that has not updated its record for this long counts as crashed."""
 
 
 class Runs:
@@ -35,9 +33,9 @@ class Runs:
         await self._update(run_id, {**begun, **facts}, at=started_at)
 
     async def beat(self, run_id: str, figures: Mapping[str, Any], *, at: datetime) -> None:
-        """Bring the figures up to date, so that a crawl that is killed leaves its last ones.
+        """Update the figures, so that a killed crawl leaves its last ones.
 
-        A run that was silent for so long that somebody took it for dead is running again.
+        A run that was marked as crashed, because it was silent for too long, is running again.
         """
         update = {"$set": {**figures, "state": "running", "updated_at": at}}
         await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id, "state": {"$ne": "ended"}}, update))])
@@ -51,12 +49,6 @@ class Runs:
         await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id}, update, upsert=True))])
 
     async def mark_crashed(self, *, now: datetime) -> None:
-        """Mark the runs that have shown no sign of life for a minute as crashed, once what they left is made good."""
+        """Mark the runs without a heartbeat for a minute as crashed."""
         silent = {"state": "running", "updated_at": {"$lt": now - DEAD_AFTER}}
         await self._outages.retry_while_away(lambda: self._runs.update_many(silent, {"$set": {"state": "crashed"}}))
-
-    async def oldest_unended(self) -> datetime | None:
-        """Return from when on what runs that have not recorded their end have fetched may be missing in `history`."""
-        fields = {"started_at": 1, HISTORY_UNTIL: 1}
-        unended = await self._outages.retry_while_away(lambda: self._runs.find({"state": "running"}, fields).to_list())
-        return min((run.get(HISTORY_UNTIL) or run["started_at"] for run in unended), default=None)

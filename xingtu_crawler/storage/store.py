@@ -6,23 +6,21 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any, Self
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import PyMongoError
 
-from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, open_database
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.mongo.outages import Outages, brief
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import Claims
-from xingtu_crawler.storage.collections import AUTHORS, VIDEOS, create_indexes
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.runs import Runs
+from xingtu_crawler.storage.schema import prepare
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
 from xingtu_crawler.storage.writer import BulkWriter
@@ -52,7 +50,6 @@ class Store:
         *,
         hurried: Callable[[], bool] = lambda: False,
         when_over: Callable[[StorageError], None] = lambda _error: None,
-        oldest_unstored: Callable[[], datetime | None] = lambda: None,
         history: bool = True,
     ) -> Self:
         """Connect to the MongoDB of `options`, starting the embedded one if it is that, and create the indexes.
@@ -61,7 +58,6 @@ class Store:
             options: where the dataset is, and how long operations wait for a MongoDB that went away.
             hurried: returns whether a user waits for the end, so that operations wait for MongoDB only shortly.
             when_over: called when MongoDB has been away for too long, or refuses the user.
-            oldest_unstored: returns when the oldest answer was fetched that is not stored yet; None where all are.
             history: False: keep no history, whatever the options say.
 
         Raises:
@@ -75,7 +71,7 @@ class Store:
             client = await connect(uri, name)
             database = open_database(client, name)
             try:
-                await create_indexes(database)
+                await prepare(database)
             except PyMongoError as error:
                 await client.close()
                 raise StorageError(
@@ -98,18 +94,14 @@ class Store:
             sweeps=Sweeps(database, writer, outages),
             worklist=Worklist(database, outages),
             runs=Runs(database, writer, outages),
-            history=(
-                History(database, outages, oldest_unstored=oldest_unstored)
-                if history and options.keeps_history
-                else None
-            ),
+            history=History(database, outages) if history and options.keeps_history else None,
         )
 
     async def catch_up(self) -> None:
-        """Bring the history up to date with what crashed runs have stored."""
+        """Move the spells that crashed runs have left into the history, and from now on those of this run."""
         if self.history:
-            collections = [AUTHORS, *(endpoint.collection for endpoint in DETAILS.values()), VIDEOS]
-            await self.history.catch_up(collections, since=await self.runs.oldest_unended())
+            await self.history.flush()
+            self.history.start()
 
     async def complete(self) -> None:
         """Complete the history; raise `StorageError` where MongoDB is gone."""

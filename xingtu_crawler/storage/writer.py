@@ -7,16 +7,15 @@ that MongoDB or BSON refuses is returned to its caller and does not affect the o
 
 A write is sent in one of these forms; an error decides which form follows:
 
-    form           sends                 after a duplicate key           after another error    after matching nothing
+    form           sends                 after a duplicate key           after another error
     INSERT         `new`                 UPSERT                          UPSERT
-    SHORT          `again`               UPSERT                          UPSERT                 UPSERT
     UPSERT         `operation`           UPSERT_AGAIN                    refused
     UPSERT_AGAIN   `operation`           LATE, or done if `late` is None refused
     LATE           `late`                done                            refused
 
-A write starts as SHORT if it has `again`, as INSERT if it has `new` and most recent writes to its collection were new
-(an insert costs less than an upsert, here and on the server), else as UPSERT. The first duplicate key of an UPSERT may
-be another upsert that created the document at the same moment; the second one means that a newer document is there.
+A write starts as INSERT if it has `new` and most recent writes to its collection were new (an insert costs less than an
+upsert, here and on the server), else as UPSERT. The first duplicate key of an UPSERT may be another upsert that created
+the document at the same moment; the second one means that a newer document is there.
 An error in `AWAY`, or a write concern error, keeps the form: the write is sent again.
 """
 
@@ -32,7 +31,7 @@ from functools import partial
 from typing import Any
 
 from bson.errors import BSONError
-from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
@@ -55,7 +54,7 @@ _BAD_VALUE = 2
 _UNCONFIRMABLE = "MongoDB cannot confirm writes with the w of MONGO_URI: correct it, or remove it."
 
 
-Operation = UpdateOne | DeleteOne | DeleteMany
+Operation = UpdateOne | UpdateMany | DeleteOne | DeleteMany
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,10 +68,6 @@ class Write:
     """Sent instead of the upsert if a newer document exists; None: nothing is written then."""
     new: dict[str, Any] | None = None
     """The document that the upsert creates for a new key."""
-    again: UpdateOne | None = None
-    """A cheap equivalent of the upsert that matches only if the last write of this key was of this run."""
-    entity: str | None = None
-    """The `_id` of the document if its history is kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +82,6 @@ class _Form(Enum):
     """What a write is sent as; see the module's table."""
 
     INSERT = auto()
-    SHORT = auto()
     UPSERT = auto()
     UPSERT_AGAIN = auto()
     LATE = auto()
@@ -133,8 +127,6 @@ class _Job:
         write = self.write
         if self.form is _Form.INSERT and write.new is not None:
             return InsertOne(write.new)
-        if self.form is _Form.SHORT and write.again is not None:
-            return write.again
         operation = write.late if self.form is _Form.LATE and write.late else write.operation
         return operation() if callable(operation) else operation
 
@@ -143,7 +135,7 @@ class _Job:
 
     def resolve(self, error: dict[str, Any]) -> bool:
         """Take the form that follows an error of the server and return True, or settle the write and return False."""
-        if self.form in {_Form.INSERT, _Form.SHORT}:
+        if self.form is _Form.INSERT:
             self.form = _Form.UPSERT
             return True
         if error["code"] != _DUPLICATE_KEY or error.get("keyPattern", _BY_ID) != _BY_ID:
@@ -239,9 +231,7 @@ class BulkWriter:
         """Choose the forms of these jobs, and send them until each is settled."""
         mostly_new = self._shares[collection].mostly_new
         for job in jobs:
-            if job.write.again is not None:
-                job.form = _Form.SHORT
-            elif mostly_new and job.write.new is not None:
+            if mostly_new and job.write.new is not None:
                 job.form = _Form.INSERT
         await self._send(collection, jobs)
 
@@ -260,10 +250,8 @@ class BulkWriter:
         try:
             result = await self._database[collection].bulk_write([job.operation for job in jobs], ordered=False)
         except BulkWriteError as error:
-            new = error.details["nInserted"] + error.details["nUpserted"]
-            self._note(collection, jobs, new)
-            missed = self._missed(jobs, new + error.details["nMatched"] + len(error.details["writeErrors"]))
-            return self._sort_out(jobs, error, missed=missed)
+            self._shares[collection].note(len(jobs), error.details["nInserted"] + error.details["nUpserted"])
+            return self._sort_out(jobs, error)
         except InvalidOperation:
             raise StorageError("A write came after MongoDB was closed: run the same command again.") from None
         # What an encoder raises: UnicodeError is a ValueError, RecursionError means nesting that is too deep.
@@ -275,33 +263,13 @@ class BulkWriter:
             if isinstance(error, OperationFailure) and _is_unsatisfiable(error.code, str(error)):
                 raise StorageError(_UNCONFIRMABLE) from None
             return await self._isolate(collection, jobs, error)
-        new = result.inserted_count + result.upserted_count
-        self._note(collection, jobs, new)
-        return self._settle(jobs, missed=self._missed(jobs, new + result.matched_count))
-
-    def _note(self, collection: str, jobs: list[_Job], new: int) -> None:
-        """Count how many writes created a document, of those that could: a short update never does."""
-        self._shares[collection].note(sum(job.form is not _Form.SHORT for job in jobs), new)
-
-    @staticmethod
-    def _missed(jobs: list[_Job], done: int) -> bool:
-        """Return whether a short update may have matched nothing. The server only reports the sum."""
-        return done < len(jobs) and any(job.form is _Form.SHORT for job in jobs)
-
-    @staticmethod
-    def _settle(jobs: list[_Job], *, missed: bool) -> list[_Job]:
-        """Settle written jobs; return those to send as upserts, which count no observation twice."""
-        again: list[_Job] = []
+        self._shares[collection].note(len(jobs), result.inserted_count + result.upserted_count)
         for job in jobs:
-            if missed and job.form is _Form.SHORT:
-                job.form = _Form.UPSERT
-                again.append(job)
-            else:
-                job.settle(None)
-        return again
+            job.settle(None)
+        return []
 
-    @classmethod
-    def _sort_out(cls, jobs: list[_Job], error: BulkWriteError, *, missed: bool) -> list[_Job]:
+    @staticmethod
+    def _sort_out(jobs: list[_Job], error: BulkWriteError) -> list[_Job]:
         """Settle what an unordered bulk write has decided; return the jobs that have to be sent again."""
         failed = {each["index"]: each for each in error.details["writeErrors"]}
         # After a write concern error, every write may still be rolled back.
@@ -312,7 +280,7 @@ class BulkWriter:
         for index, job in enumerate(jobs):
             failure = failed.get(index)
             if failure is None and not unconfirmed:
-                again += cls._settle([job], missed=missed)
+                job.settle(None)
             elif failure is None or failure["code"] in AWAY or job.resolve(failure):
                 again.append(job)
         if len(again) == len(jobs) and all(each["code"] in AWAY for each in failed.values()):
