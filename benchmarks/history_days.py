@@ -19,8 +19,8 @@ from benchmarks.crawling import Place, place
 from benchmarks.history_check import Checked, check
 from xingtu_crawler.api.endpoints import DETAILS, PAGE_SIZE, SEARCH, Platform
 
-VOLATILE = {"avatar_uri", "modify_time", "base64_qrcode", "qrcode_url", "base_resp", "extra_data"}
-"""What the sandbox's answers hold that is new at every call, or is about the call: by name, at any depth."""
+VOLATILE = {"avatar_uri", "modify_time", "base64_qrcode", "qrcode_url", "base_resp", "extra_data", "items"}
+"""Fields of the sandbox's answers that are new at every call, or are about the call: by name, at any depth."""
 VIDEO_LISTS = ("masterpiece_videos", "newest_videos", "order_hot_videos", "personal_hot_videos")
 
 Entity = tuple[str, str]
@@ -91,7 +91,7 @@ def _in_recommended(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 @dataclass(slots=True)
 class Days:
-    """What the days came to: by collection, entities, spells, spells that the sandbox's changes make."""
+    """The result: by collection, entities, spells, and the spells that the sandbox's changes make."""
 
     days: int
     history: Checked
@@ -121,7 +121,7 @@ class Days:
 
 
 def crawl_days(where: Place, *, days: int, authors: int) -> Days:
-    """Crawl `authors` authors on each of so many days and compare."""
+    """Crawl `authors` authors once a day for `days` days, and compare."""
     oracle = Oracle(where)
     exit_codes = set()
     for day in range(days):
@@ -131,7 +131,7 @@ def crawl_days(where: Place, *, days: int, authors: int) -> Days:
     with where.documents() as database:
         result = Days(days, check(database), exit_codes=exit_codes)
         found: Counter[Entity] = Counter()
-        for spell in database.history.find({}, {"entity": 1, "key": 1}):
+        for spell in database.spells.find({}, {"entity": 1, "key": 1}):
             found[spell["entity"], spell["key"]] += 1
     for entity in found | oracle.spells:
         result.entities[entity[0]] += 1

@@ -66,7 +66,7 @@ def test_the_source_is_read() -> None:
 
 
 def test_the_readme_and_the_codebook_have_every_collection() -> None:
-    names = set(collections.indexes()) | {collections.DAILY_CALLS}
+    names = {*collections.names(), collections.SPELLS}
     part = README.split("## What is stored")[1].split("\n## ")[0]
     assert names == {name for name in re.findall(r"`(\w+)`", part.split("The [codebook]")[0]) if name.islower()}
     assert names == {path.stem for path in (ROOT / "docs" / "codebook").glob("*.md")} - {"README"}

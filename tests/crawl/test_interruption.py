@@ -86,7 +86,7 @@ async def test_an_interruption_while_the_crawl_closes_lets_it_close(
     assert run is not None
     assert (run["state"], run["close_reason"], run["calls"]["total"]) == ("ended", "max_calls", 40)
     assert "Closed (max_calls) after" in log.read_text()
-    spells = await mongo_db.history.count_documents({"entity": {"$ne": "videos"}, "current": True})
+    spells = await mongo_db.spells.count_documents({"entity": {"$ne": "videos"}, "current": True})
     assert spells == await _details(mongo_db) + await mongo_db.authors.count_documents({})
 
 

@@ -24,24 +24,29 @@ def test_kill_9_loses_only_the_calls_in_flight(
     assert len(tally.kills) == 5
 
 
-def test_history_that_a_killed_run_did_not_write_is_completed(
+def test_spells_that_a_killed_run_left_in_their_documents_are_moved_at_the_next_start(
     start_sandbox: StartSandbox, mongo_uri: str, mongo_db: AsyncDatabase[dict[str, Any]], tmp_path: Path
 ) -> None:
     sandbox = start_sandbox("--authors", "40", "--latency", "50")
     where = Place(sandbox, mongo_uri, mongo_db.name, tmp_path)
-    process = where.start("author_square")
+    assert where.crawl("author_square") == 0
+    sandbox.control(day=5, reset_ledger=True)
+    process = where.start("author_square", max_age=0)
     wait_until(lambda: sandbox.ledger()["answered"] >= 60)
     process.kill()
     process.wait()
     with where.documents() as database:
-        # As if the run was killed right after these writes, an hour ago.
-        database.history.delete_many({})
-        database.runs.update_many({}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(hours=1)}})
-        known = database.author_base_info.count_documents({})
-        assert known > 0
-    assert where.crawl("author_square") == 0
+        # As if it had been killed right after these writes, an hour ago.
+        for spell in database.history.find():
+            waiting = {name: spell[name] for name in spell if name not in {"_id", "entity", "key", "star_id"}}
+            database[spell["entity"]].update_one({"_id": spell["key"]}, {"$push": {"history_pending": waiting}})
+        assert database.history.delete_many({}).deleted_count > 0
+        database.runs.update_many(
+            {"state": "running"}, {"$set": {"updated_at": datetime.now(UTC) - timedelta(hours=1)}}
+        )
+    assert where.crawl("author_square", max_age=0) == 0
     with where.documents() as database:
         result = check(database)
-        assert [run["state"] for run in database.runs.find(sort=[("started_at", 1)])] == ["crashed", "ended"]
+        assert [run["state"] for run in database.runs.find(sort=[("started_at", 1)])] == ["ended", "crashed", "ended"]
     assert result.violations == []
     assert result.entities["author_base_info"] == 40

@@ -119,7 +119,7 @@ execute(["scrapy", *sys.argv[1:]])
     assert stored is not None
     assert stored["_id"] == f"{STAR_ID}:SHORT_VIDEO"
     assert stored["data"]["distributions"] == [{"type": 1, "share": 0.25}]
-    assert await mongo_db.history.count_documents({"entity": "author_audience", "current": True}) == 1
+    assert await mongo_db.spells.count_documents({"entity": "author_audience", "current": True}) == 1
     pages = await asyncio.to_thread(
         run, [command[0], "sixth.py", "codebook", "pages"], cwd=crawler.cwd, env=crawler.env()
     )

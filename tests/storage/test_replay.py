@@ -99,8 +99,7 @@ async def test_a_recovered_detail_equals_one_stored_by_the_crawl(
     assert found["crawl"]["run_id"] == "paid"
     assert await mongo_db.quarantine.count_documents({}) == 0
     assert await mongo_db.failures.count_documents({}) == 0
-    # History is complete before the answer leaves quarantine.
-    assert await mongo_db.history.count_documents({"entity": "author_base_info", "key": found["_id"]}) == 1
+    assert await mongo_db.spells.count_documents({"entity": "author_base_info", "key": found["_id"]}) == 1
 
 
 async def test_a_corrected_model_recovers_what_it_had_rejected(
@@ -169,7 +168,7 @@ async def test_a_newer_document_stays_and_the_older_answer_becomes_a_spell(
     found = await mongo_db.author_base_info.find_one({})
     assert found is not None
     assert (found["data"]["nick_name"], found["crawl"]["fetched_at"]) == ("now", AT + timedelta(days=1))
-    spells = await mongo_db.history.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
+    spells = await mongo_db.spells.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
     assert [(spell["data"]["nick_name"], spell["current"]) for spell in spells] == [("then", False), ("now", True)]
 
 
@@ -179,7 +178,7 @@ async def test_answers_are_replayed_in_the_order_in_which_they_were_fetched(
     for day in (3, 1, 2):
         await quarantine(recorder, base_info(AT + timedelta(days=day), nick_name=f"day {day}"))
     await replay(store)
-    spells = await mongo_db.history.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
+    spells = await mongo_db.spells.find({"entity": "author_base_info"}, sort=[("valid_from", 1)]).to_list()
     assert [(spell["spell"], spell["data"]["nick_name"]) for spell in spells] == [
         (1, "day 1"),
         (2, "day 2"),

@@ -99,12 +99,3 @@ async def test_a_run_that_was_taken_for_dead_can_still_end(runs: Runs, mongo_db:
     await runs.mark_crashed(now=NOW)
     await runs.end("r", {}, close_reason="finished", at=after(1))
     assert await states(mongo_db) == {"r": "ended"}
-
-
-async def test_the_oldest_run_that_has_not_ended_is_found(runs: Runs) -> None:
-    assert await runs.oldest_unended() is None
-    await runs.start("second", {}, started_at=after(-50))
-    await runs.start("first", {}, started_at=after(-100))
-    await runs.start("ended", {}, started_at=after(-200))
-    await runs.end("ended", {}, close_reason="finished", at=NOW)
-    assert await runs.oldest_unended() == after(-100)

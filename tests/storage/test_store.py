@@ -15,7 +15,8 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import DetailKey
-from xingtu_crawler.storage.collections import create_indexes, indexes
+from xingtu_crawler.storage.collections import create_indexes, entities, indexes
+from xingtu_crawler.storage.schema import prepare
 from xingtu_crawler.storage.store import Store
 from xingtu_crawler.storage.writer import Write
 
@@ -93,13 +94,15 @@ async def test_creating_the_indexes_again_changes_nothing(mongo_db: Database) ->
 QUESTIONS: list[tuple[str, dict[str, Any], dict[str, int]]] = [
     ("author_base_info", {"star_id": "1"}, {}),
     ("author_base_info", {"crawl.fetched_at": {"$lt": datetime(2026, 1, 1, tzinfo=UTC)}}, {"crawl.fetched_at": 1}),
-    ("authors", {"crawl.fetched_at": {"$lt": datetime(2026, 1, 1, tzinfo=UTC)}}, {"crawl.fetched_at": 1}),
     ("sweeps", {"query_key": "q"}, {"started_at": -1}),
     ("search_hits", {"sweep": "q-1"}, {"page": 1, "rank": 1}),
     ("search_hits", {"star_id": "1"}, {}),
     ("failures", {"endpoint": "base_info", "code": 301}, {}),
     ("quarantine", {"reason": "too_deep"}, {}),
     ("videos", {"star_id": "1"}, {}),
+    ("videos", {"history_pending.spell": {"$exists": True}, "_id": {"$nin": ["1"]}}, {}),
+    ("history", {"entity": "authors", "key": "1"}, {"valid_from": -1}),
+    ("history", {"star_id": "1"}, {}),
 ]
 
 
@@ -134,3 +137,41 @@ async def test_history_is_optional(tmp_path: Path, mongo_uri: str, mongo_db: Dat
     assert store.history is None
     await store.catch_up()
     await store.close()
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"entity": "author_base_info", "key": "7:SHORT_VIDEO"},
+        {"entity": "videos", "key": "7"},
+        {"entity": "authors", "star_id": "7"},
+        {"star_id": "7"},
+        {"entity": "videos", "key": "7", "valid_from": {"$lte": datetime(2026, 1, 1, tzinfo=UTC)}},
+    ],
+)
+async def test_the_spells_of_one_entity_or_author_are_found_by_indexes(
+    mongo_db: Database, condition: dict[str, Any]
+) -> None:
+    await prepare(mongo_db)
+    for name in (*entities(), "history"):
+        await mongo_db[name].insert_many({"star_id": f"{number}"} for number in range(100))
+    command = {"aggregate": "spells", "pipeline": [{"$match": condition}], "cursor": {}}
+    plan = str(await mongo_db.command("explain", command, verbosity="queryPlanner"))
+    assert plan.count("'IXSCAN'") >= 1 + len(entities())
+    assert "COLLSCAN" not in plan
+
+
+async def test_a_view_of_another_version_is_replaced(mongo_db: Database) -> None:
+    await mongo_db.create_collection("spells", viewOn="videos", pipeline=[])
+    await prepare(mongo_db)
+    (view,) = await (await mongo_db.list_collections(filter={"name": "spells"})).to_list()
+    assert view["options"]["viewOn"] == "history"
+    await prepare(mongo_db)
+
+
+async def test_a_collection_in_the_place_of_the_view_is_named(
+    tmp_path: Path, mongo_uri: str, mongo_db: Database
+) -> None:
+    await mongo_db.spells.insert_one({})
+    with pytest.raises(StorageError, match="has a collection spells"):
+        await open_store(tmp_path, MONGO_URI=mongo_uri, MONGO_DATABASE=mongo_db.name)

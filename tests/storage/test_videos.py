@@ -165,7 +165,8 @@ async def test_in_one_run_a_video_with_nothing_new_is_not_written_again(writer: 
 async def test_what_is_new_of_a_video_is_written_in_the_same_run_too(writer: BulkWriter, mongo_db: Database) -> None:
     videos = Videos("run", history=True)
     await record(writer, videos, 0, fact(SEARCH, {"play": 10}))
-    for minute, known in enumerate([{"play": 11}, {"url": "u"}, {"play": 11, "like": 0}], 1):
+    answers: list[dict[str, Any]] = [{"play": 11}, {"url": "u"}, {"play": 11, "like": 0}]
+    for minute, known in enumerate(answers, 1):
         assert await record(writer, videos, minute, fact(SEARCH, known)) == 1
     document = await only(mongo_db)
     assert (document["data"]["play"], document["data"]["url"], document["data"]["like"]) == (11, "u", 0)

@@ -34,8 +34,15 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
     ),
     "first_seen_at": ("UTC datetime", "When the entity was first fetched."),
     "changed_at": ("UTC datetime", "When `content_hash` last changed: the beginning of the current spell."),
-    "spell": ("integer", "Number of the current spell of equal content, from 1; see the collection `history`."),
+    "spell": ("integer", "Number of the current spell of equal content, from 1; see the view `spells`."),
     "observations": ("integer", "Number of times that the content of the current spell was observed."),
+    "observed_between": (
+        "array of UTC datetime",
+        (
+            "The other times at which the content of the current spell was observed, between `changed_at` and "
+            "`fetched_at`; the newest 1,000. Absent where there are none."
+        ),
+    ),
     "content_hash": (
         "string",
         "32 hex digits over `data` without its volatile fields, and over `unparsed`: equal hash, equal content.",

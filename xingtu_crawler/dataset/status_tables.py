@@ -169,7 +169,7 @@ def _documents(documents: dict[str, dict[str, Any]], history: dict[str, Any]) ->
         for name, count in sorted(documents.items())
         if count["count"]
     )
-    return _table("Documents", ("collection", "documents", "spells in history"), rows, numbers_from=1)
+    return _table("Documents", ("collection", "documents", "ended spells"), rows, numbers_from=1)
 
 
 def _time(moment: datetime) -> str:

@@ -50,7 +50,7 @@ class Lease:
         # Without a lease, `until` is missing, which is less than any time.
         is_free = {"$or": [{"$eq": ["$holder", mine]}, {"$lt": ["$until", "$$NOW"]}]}
         until = {"$add": ["$$NOW", round(self._length * 1000)]}
-        update = [
+        update: list[dict[str, Any]] = [
             {"$set": {"is_free": is_free}},
             {"$set": {"holder": {"$cond": ["$is_free", mine, "$holder"]}}},
             {"$set": {"until": {"$cond": ["$is_free", until, "$until"]}}},
@@ -65,7 +65,7 @@ class Lease:
             )
         except DuplicateKeyError:  # two of them met
             return False
-        return bool(lease["holder"] == self._holder)
+        return lease is not None and bool(lease["holder"] == self._holder)
 
     async def give_back(self) -> None:
         """Let another process take the lease at once."""

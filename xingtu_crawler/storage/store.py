@@ -72,8 +72,10 @@ class Store:
             database = open_database(client, name)
             try:
                 await prepare(database)
-            except PyMongoError as error:
+            except BaseException as error:
                 await client.close()
+                if not isinstance(error, PyMongoError):
+                    raise
                 raise StorageError(
                     f"The indexes of database {name} cannot be created ({brief(error)}): give the user of "
                     "MONGO_URI readWrite on it, or drop the index that is in the way."
