@@ -30,7 +30,7 @@ async def prepare(database: AsyncDatabase[dict[str, Any]]) -> None:
                 raise
     elif found[0]["type"] != "view":
         raise StorageError(
-            f"Database {database.name} has a collection {SPELLS}, and the dataset needs that name for a view: rename the "
+            f"Database {database.name} has a collection {SPELLS}, a name that the dataset needs for a view: rename the "
             "collection, or name another database with MONGO_DATABASE."
         )
     elif found[0]["options"] != wanted:
