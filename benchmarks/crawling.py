@@ -172,7 +172,7 @@ def faults(**rates: float) -> list[str]:
     return [word for name, rate in rates.items() for word in ("--fault", f"{name.removeprefix('code_')}={rate}")]
 
 
-def wait_until(holds: Callable[[], bool], *, timeout: float = 60) -> None:
+def wait_until(holds: Callable[[], bool], *, timeout: float = 300) -> None:
     """Return when `holds` does; raise `TimeoutError` where it has not within `timeout` seconds."""
     deadline, pause = time.monotonic() + timeout, threading.Event()
     while not holds():

@@ -28,9 +28,6 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
-_GONE_S = 0.08
-"""Long enough for several refused connections, too short for a crawl to give up."""
-
 Fault = Callable[[web.BaseRequest, str], Awaitable[web.StreamResponse]]
 """Responds to a request; takes the token that came with it."""
 
@@ -120,6 +117,8 @@ class HostileApi:
         self._leaves_at: int | None = None
         self.leave: Callable[[], None]
         """Set by the server."""
+        self.may_return: Callable[[], bool]
+        """Set by `leave_after`."""
         self._sandbox = Sandbox(Config(authors=authors))
         self._attempts: Counter[str] = Counter()
         self._turn = itertools.cycle(self._faults())
@@ -174,9 +173,10 @@ class HostileApi:
         pages = [name for name, _ in self._page_faults()] if self._faults_a_page else []
         return {"balance", "denied", "hopeless", "refused", *names, *pages}
 
-    def leave_after(self, calls: int) -> None:
-        """After this many more calls, close all connections and refuse new ones for a moment."""
+    def leave_after(self, calls: int, *, until: Callable[[], bool]) -> None:
+        """After this many more calls, close all connections and refuse new ones until `until` holds."""
         self._leaves_at = self._calls + calls
+        self.may_return = until
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Respond to one request."""
@@ -331,13 +331,15 @@ async def serving(api: HostileApi) -> AsyncIterator[str]:
 
         async def come_back() -> None:
             nonlocal listening
+            while not api.may_return():
+                await asyncio.sleep(0.01)
             listening = await loop.create_server(handler, host, port, reuse_port=True)
 
         def leave() -> None:
             listening.close()
             for connection in handler.connections:
                 connection.force_close()
-            loop.call_later(_GONE_S, lambda: coming_back.append(loop.create_task(come_back())))
+            coming_back.append(loop.create_task(come_back()))
 
         coming_back: list[asyncio.Task[None]] = []
         api.leave = leave

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
-from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox
+from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.budget import FAULTS, Spent, settled, spend
@@ -16,19 +17,27 @@ from benchmarks.crawling import IN_FLIGHT, Place, faults
 
 Database = AsyncDatabase[dict[str, Any]]
 
-AUTHORS = 400
+AUTHORS = 200
 
 
-@pytest.mark.parametrize("max_calls", [1, 7, 100, 1000])
+@pytest.mark.parametrize("max_calls", [1, 7, 100, 400])
 @pytest.mark.parametrize("spider", ["author_square", "authors"])
 def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
     spider: str, max_calls: int, start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path
 ) -> None:
-    # With fewer calls, slower responses: otherwise the first ones arrive before 64 calls are in flight.
-    latency = 500 if max_calls == 1000 else 1500
-    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", str(latency), "--jitter", "100", *FAULTS)
+    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", "2000", "--jitter", "100", *FAULTS)
     where = Place(sandbox, mongo_uri, f"test_{uuid4().hex}", tmp_path)
-    spent = spend(where, spider, max_calls, authors=AUTHORS)
+
+    def make_fast() -> None:
+        """Let the crawl have its maximum in flight before the first responses arrive; then respond fast."""
+        most = min(max_calls, IN_FLIGHT)
+        wait_until(lambda: crawl.done() or sandbox.ledger()["max_in_flight"] >= most)
+        sandbox.control(latency=20, jitter=20)
+
+    with ThreadPoolExecutor(1) as pool:
+        crawl = pool.submit(spend, where, spider, max_calls, authors=AUTHORS)
+        make_fast()
+        spent = crawl.result()
     print(spent)
     assert spent.broken() == []
 

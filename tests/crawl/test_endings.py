@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import pty
 import signal
@@ -14,36 +13,19 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from crawl.witness import refused, witness
 from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE
-from xingtu_crawler import settings
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.sandbox.server import Sandbox
 
 Database = AsyncDatabase[dict[str, Any]]
+AN_HOUR_S = 3600
+"""The latency of calls that never get a response, and the timeout of a crawl that waits for them."""
 DETAILS = ("author_base_info", "author_marketing_info", "author_rec_videos", "author_video_distribution")
-
-WITNESS = """
-from pathlib import Path
-from scrapy import signals
-
-class Witness:
-    def __init__(self, crawler):
-        self._stats = crawler.stats
-        crawler.signals.connect(self.look, signal=signals.request_scheduled)
-
-    @classmethod
-    def from_crawler(cls, crawler):
-        return cls(crawler)
-
-    def look(self):
-        refused = [n for name, n in self._stats.get_stats().items() if name.endswith("/unreachable")]
-        if sum(refused) >= 100:
-            Path("refused").touch()
-"""
 
 
 async def test_scrapys_own_limits_stop_waiting_requests(
@@ -92,11 +74,11 @@ async def test_an_interrupted_crawl_waits_only_for_calls_in_flight(
 async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
-    sandbox = start_sandbox("--authors", "100", "--latency", "50")
+    sandbox = start_sandbox("--authors", "100", "--latency", "300")
     crawler = make_crawler(sandbox)
-    process = crawler.start("author_square")
+    process = crawler.start("author_square", settings={"DOWNLOAD_TIMEOUT": AN_HOUR_S})
     wait_until(lambda: sandbox.ledger()["answered"] >= 100 or process.poll() is not None)
-    sandbox.control(latency=60_000)
+    sandbox.control(latency=AN_HOUR_S * 1000)
     ended: list[int] = []
 
     def all_hang() -> bool:
@@ -121,12 +103,12 @@ async def test_a_second_ctrl_c_ends_at_once_and_leaves_nothing_half_done(
 async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler
 ) -> None:
-    sandbox = start_sandbox("--authors", "100", "--latency", "60000")
+    sandbox = start_sandbox("--authors", "100", "--latency", str(AN_HOUR_S * 1000))
     crawler = make_crawler(sandbox)
     master, slave = pty.openpty()
     with (crawler.cwd / "output.txt").open("w") as output:
         process = subprocess.Popen(
-            crawler.words("author_square"),
+            crawler.words("author_square", {"DOWNLOAD_TIMEOUT": AN_HOUR_S}),
             cwd=crawler.cwd,
             env=crawler.env(TERM="xterm", COLUMNS="200"),
             stdout=output,
@@ -178,24 +160,21 @@ async def test_a_restart_of_the_api_costs_nothing(mongo_uri: str, mongo_db: Data
     api = Restarting(200)
     await api.up()
     crawler = Crawler(f"http://127.0.0.1:{api.port}", mongo_uri, mongo_db.name, tmp_path)
-    (tmp_path / "witness.py").write_text(WITNESS, encoding="utf-8")
-    extensions = json.dumps({**settings.API_CRAWL["EXTENSIONS"], "witness.Witness": 900})
-    process = crawler.start("author_square", settings={"EXTENSIONS": extensions, "XINGTU_MAX_ATTEMPTS": 4})
+    process = crawler.start("author_square", settings={**witness(tmp_path), "XINGTU_MAX_ATTEMPTS": 4})
 
     async def until(holds: Callable[[], bool]) -> None:
         await asyncio.to_thread(wait_until, lambda: holds() or process.poll() is not None)
 
     await until(lambda: api.ledger.summary()["answered"] >= 100)
     await api.down()
-    await until((tmp_path / "refused").exists)
+    await until(lambda: refused(tmp_path) >= 100)
     await api.up()
     assert await asyncio.to_thread(process.wait, PATIENCE_S) == 0, (tmp_path / "crawl.log").read_text()
     await api.down()
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["close_reason"] == "finished"
-    refused = sum(outcomes.get("unreachable", 0) for outcomes in run["calls"]["by_endpoint"].values())
-    assert refused >= 100
+    assert sum(outcomes.get("unreachable", 0) for outcomes in run["calls"]["by_endpoint"].values()) >= 100
     assert await mongo_db.failures.count_documents({}) == 0
     assert await _details(mongo_db) == 800
     assert api.ledger.summary()["answered_twice"] <= NOT_DURABLE

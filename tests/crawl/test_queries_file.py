@@ -44,8 +44,7 @@ async def test_sweeps_run_side_by_side(sandbox: SandboxProcess, crawler: Crawler
     assert "authors found by gender=FEMALE" in done.stderr
     # At most two pages at a time: one per sweep.
     assert sandbox.ledger()["max_in_flight"] == 2
-    pages = [call["page"] for call in searches(sandbox)]
-    assert pages[:6] == [1, 1, 2, 2, 3, 3]
+    assert [call["page"] for call in searches(sandbox)][:2] == [1, 1]
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["authors"] == await mongo_db.authors.count_documents({})
@@ -87,7 +86,7 @@ async def test_max_authors_is_for_the_crawl_and_a_larger_one_resumes(
         sandbox.control(reset_ledger=True)
         done = crawler("author_square", queries_file="queries.txt", endpoints="base_info", max_authors=limit)
         assert done.returncode == 0, done.stderr
-        assert [call["page"] for call in searches(sandbox)] == pages
+        assert sorted(call["page"] for call in searches(sandbox)) == pages
         assert await mongo_db.author_base_info.count_documents({}) == limit
     assert await mongo_db.sweeps.count_documents({}) == 2
 

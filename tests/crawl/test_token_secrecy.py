@@ -17,6 +17,7 @@ from urllib.parse import quote, quote_plus
 import bson
 import pytest
 from crawl.hostile import HostileApi, serving
+from crawl.witness import refused, witness
 from harness import PATIENCE_S, QUICK, Finished, command, crawl_words, environment, run, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
@@ -187,8 +188,9 @@ async def test_a_hostile_api_cannot_spread_the_token(
         assert await asyncio.to_thread(interrupt) == 1
         places = await bench.places(after="an interruption")
 
-        api.leave_after(60)
-        words = crawl_words("author_square", {"max_calls": 150}, {**settings, "CONCURRENT_REQUESTS": 3})
+        api.leave_after(60, until=lambda: refused(bench.cwd) > 0)
+        outage = {**settings, **witness(bench.cwd), "CONCURRENT_REQUESTS": 3}
+        words = crawl_words("author_square", {"max_calls": 150}, outage)
         gone = await asyncio.to_thread(bench.run, *command(*words))
         places |= await bench.places(after="an outage")
 
