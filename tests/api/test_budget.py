@@ -20,12 +20,3 @@ def test_without_a_cap_calls_are_counted_all_the_same() -> None:
     budget = Budget(None)
     assert all(budget.take() for _ in range(1000))
     assert budget.calls == 1000
-
-
-def test_a_call_that_was_not_made_can_be_given_back() -> None:
-    budget = Budget(1)
-    assert budget.take()
-    assert not budget.take()
-    budget.give_back()
-    assert budget.calls == 0
-    assert budget.take()

@@ -16,7 +16,3 @@ class Budget:
             return False
         self.calls += 1
         return True
-
-    def give_back(self) -> None:
-        """Uncount a call that was counted and not made."""
-        self.calls -= 1

@@ -36,22 +36,21 @@ class BudgetMiddleware:
         """Claim one call of the run and one of the day, or raise `CrawlClosingError`."""
         if meta.ENDPOINT not in request.meta:
             return
-        budget = self._session.budget
-        if not budget.take():
+        now = datetime.now(UTC)
+        # The day comes first because it may wait for MongoDB: the calls that wait there are covered by `max_calls`,
+        # so a later call that is not must not close the crawl before them.
+        if (daily := self._session.daily_calls) is not None:
+            await self._take(daily, now)
+        if not self._session.budget.take():
+            if daily is not None:
+                daily.put_back(now)
             self._session.closing.close("max_calls")
             raise CrawlClosingError("max_calls is reached")
-        if (daily := self._session.daily_calls) is not None:
-            try:
-                await self._take(daily)
-            except BaseException:  # refused, or cancelled while it waited
-                budget.give_back()
-                raise
         request.meta[meta.CALLS] = request.meta.get(meta.CALLS, 0) + 1
         self._stats.inc_value("xingtu/calls")
         self._stats.inc_value(f"xingtu/calls/{request.meta[meta.ENDPOINT]}")
 
-    async def _take(self, daily: DailyCalls) -> None:
-        now = datetime.now(UTC)
+    async def _take(self, daily: DailyCalls, now: datetime) -> None:
         try:
             covered = await daily.take(now)
         except StorageError:  # the crawl has been ended for it
