@@ -1,4 +1,4 @@
-"""The scheduler: holds back what is to wait, nothing else, and leaves nothing behind."""
+"""The scheduler holds back the requests that have to wait, and no others."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUEUES = {
 
 
 class Engine:
-    """The one thing that the scheduler asks of the engine: take a request and look for work."""
+    """What the scheduler uses of the engine: it takes a request and looks for the next one."""
 
     def __init__(self, scheduler: DelayScheduler) -> None:
         self._scheduler = scheduler
@@ -56,7 +56,7 @@ def request(name: str, wait: float | None = None, priority: int = 0) -> Request:
 
 
 def names(scheduler: DelayScheduler) -> list[str]:
-    """Take everything that can be had now."""
+    """Take every request that is ready."""
     taken = []
     while (each := scheduler.next_request()) is not None:
         taken.append(each.url.rpartition("/")[2])
@@ -76,7 +76,7 @@ async def until(scheduler: DelayScheduler, count: int) -> list[str]:
     return taken
 
 
-async def test_what_need_not_wait_comes_at_once_in_order() -> None:
+async def test_requests_without_a_time_are_ready_at_once_in_order() -> None:
     scheduler = opened()
     for name in ("a", "b", "c"):
         assert scheduler.enqueue_request(request(name))
@@ -91,7 +91,7 @@ async def test_a_time_that_has_passed_holds_nothing_back() -> None:
     assert names(scheduler) == ["a", "b"]
 
 
-async def test_others_pass_what_is_held_back() -> None:
+async def test_a_request_that_is_held_back_does_not_delay_others() -> None:
     scheduler = opened()
     scheduler.enqueue_request(request("held", wait=3600, priority=100))
     scheduler.enqueue_request(request("a"))
@@ -100,7 +100,7 @@ async def test_others_pass_what_is_held_back() -> None:
     scheduler.close("finished")
 
 
-async def test_what_is_held_back_keeps_the_spider_from_being_idle() -> None:
+async def test_the_spider_is_not_idle_while_a_request_is_held_back() -> None:
     scheduler = opened()
     scheduler.enqueue_request(request("held", wait=0.05))
     assert scheduler.has_pending_requests()
@@ -109,7 +109,7 @@ async def test_what_is_held_back_keeps_the_spider_from_being_idle() -> None:
     assert not scheduler.has_pending_requests()
 
 
-async def test_a_request_comes_when_its_time_has_come_and_not_before() -> None:
+async def test_a_request_is_ready_at_its_time_and_not_before() -> None:
     scheduler = opened()
     held = request("held", wait=0.2)
     scheduler.enqueue_request(held)
@@ -124,7 +124,7 @@ async def test_requests_come_in_the_order_of_their_times() -> None:
     assert await until(scheduler, 4) == ["a", "b", "c", "d"]
 
 
-async def test_requests_of_the_same_time_come_in_the_order_of_asking() -> None:
+async def test_requests_of_the_same_time_come_in_the_order_of_their_arrival() -> None:
     scheduler = opened()
     at = time.time() + 0.05
     for name in "abcdefgh":
@@ -141,7 +141,7 @@ async def test_an_earlier_request_does_not_wait_for_a_later_one() -> None:
     scheduler.close("finished")
 
 
-async def test_a_request_that_is_held_back_again_and_again_comes_in_the_end() -> None:
+async def test_a_request_may_be_held_back_several_times() -> None:
     scheduler = opened()
     again = request("again")
     for _ in range(3):

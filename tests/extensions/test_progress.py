@@ -1,4 +1,4 @@
-"""Progress: a live line on a terminal, which is left as it was found; a plain line now and then elsewhere."""
+"""Progress: a live line on a terminal, which is restored; plain lines in the log elsewhere."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from scrapy.utils.test import get_crawler
 from xingtu_crawler.extensions.progress import Progress
 
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
-"""What a terminal is told to hide and to show its cursor."""
+"""The codes that hide and show the cursor of a terminal."""
 
 
 class Terminal:
@@ -77,7 +77,7 @@ async def until_shown(terminal: Terminal, text: bytes) -> None:
     await asyncio.to_thread(wait_until, lambda: text in terminal.shown(), timeout=10)
 
 
-async def test_a_terminal_has_a_live_line_and_is_left_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_a_terminal_gets_a_live_line_and_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
     crawler, terminal = crawler_with_calls(), Terminal()
     with terminal.in_use(monkeypatch) as handler:
         progress = Progress.from_crawler(crawler)
@@ -95,7 +95,7 @@ async def test_a_terminal_has_a_live_line_and_is_left_as_it_was(monkeypatch: pyt
         assert sys.stderr is terminal.stream
 
 
-async def test_where_there_is_no_terminal_a_plain_line_is_logged_now_and_then(monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_without_a_terminal_plain_lines_are_logged(monkeypatch: pytest.MonkeyPatch) -> None:
     piped = io.StringIO()
     monkeypatch.setattr(sys, "stderr", piped)
     progress = Progress(crawler_with_calls(), live=False, interval=0.01)

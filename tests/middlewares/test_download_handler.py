@@ -1,4 +1,4 @@
-"""What goes over the wire and what comes back: a server on loopback that answers with the bytes it is told."""
+"""Requests and responses on the wire, with a loopback server that sends the bytes of each test."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MAX_SIZE = 50_000
 
 
 class Server:
-    """Answers each request on a connection with the next of `answers`, and hangs up behind the last."""
+    """Sends the next of `answers` for each request on a connection, and closes the connection after the last."""
 
     def __init__(self) -> None:
         self.answers: list[bytes] = []
@@ -45,7 +45,7 @@ class Server:
         self.port = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Answer one connection until there is nothing more to say."""
+        """Serve one connection."""
         self.connections += 1
         try:
             while True:
@@ -91,7 +91,7 @@ async def tls_server() -> AsyncIterator[Server]:
 
 
 class Wire:
-    """A handler and how it is used."""
+    """A handler, and requests through it."""
 
     def __init__(self, **settings: Any) -> None:
         session = SimpleNamespace(pool=SimpleNamespace(secret=lambda _alias: TOKEN))
@@ -107,7 +107,7 @@ class Wire:
         self.handler = TokenDownloadHandler.from_crawler(cast("Crawler", crawler))
 
     async def get(self, port: int, path: str = "/x?a=1", *, scheme: str = "http", **changes: Any) -> Response:
-        """Ask with the token."""
+        """Send a request with the token."""
         request = Request(f"{scheme}://127.0.0.1:{port}{path}", **changes)
         request.meta.setdefault(meta.TOKEN_ALIAS, "token-1")
         return await self.handler.download_request(request)
@@ -144,7 +144,7 @@ async def test_the_headers_are_those_of_the_settings_and_of_the_request(server: 
     assert sent == {"Accept": "text/plain", "Accept-Encoding": "gzip", "User-Agent": "us", "X-Own": "1"}
 
 
-async def test_no_header_is_sent_that_nobody_asked_for(server: Server) -> None:
+async def test_no_other_header_is_sent(server: Server) -> None:
     wire = Wire(DEFAULT_REQUEST_HEADERS={"Accept": None, "X-None": None})
     server.answers = [http()]
     await wire.get(server.port)
@@ -167,14 +167,14 @@ async def test_a_request_without_a_token_is_sent_as_it_is(server: Server, wire: 
     assert response.body == b"token=abc"
 
 
-async def test_connections_are_used_again(server: Server, wire: Wire) -> None:
+async def test_connections_are_reused(server: Server, wire: Wire) -> None:
     server.answers = [http() for _ in range(3)]
     for _ in range(3):
         await wire.get(server.port)
     assert (server.connections, len(server.requests)) == (1, 3)
 
 
-async def test_a_call_is_never_sent_twice_by_itself(server: Server, wire: Wire) -> None:
+async def test_a_broken_connection_does_not_repeat_the_call(server: Server, wire: Wire) -> None:
     server.answers = [http()]
     server.hangs_up = False
     await wire.get(server.port)
@@ -184,7 +184,7 @@ async def test_a_call_is_never_sent_twice_by_itself(server: Server, wire: Wire) 
     assert len(server.requests) == 2
 
 
-async def test_compressed_answers_are_read(server: Server, wire: Wire) -> None:
+async def test_compressed_bodies_are_decompressed(server: Server, wire: Wire) -> None:
     server.hangs_up = False
     for encoding in ("gzip", "x-gzip", "GZIP"):
         server.answers = [http(gzip.compress(b'{"a": 1}'), headers=f"Content-Encoding: {encoding}\r\n")]
@@ -195,7 +195,7 @@ async def test_compressed_answers_are_read(server: Server, wire: Wire) -> None:
     assert (await wire.get(server.port)).body == b'{"a": 1}'
 
 
-async def test_a_redirect_is_an_answer_like_any_other(server: Server, wire: Wire) -> None:
+async def test_a_redirect_is_not_followed(server: Server, wire: Wire) -> None:
     server.answers = [http(status="302 Found", headers="Location: http://127.0.0.1:1/\r\n")]
     response = await wire.get(server.port)
     assert response.status == 302
@@ -224,7 +224,7 @@ CHUNKED_AND_CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab
     ],
     ids=["cut", "chunk_cut", "brotli", "no_gzip", "bomb", "long", "nothing", "no_http", "bad_header"],
 )
-async def test_what_goes_wrong_is_told_without_the_token(
+async def test_errors_do_not_show_the_token(
     server: Server, wire: Wire, answer: bytes, error: type[Exception], words: str
 ) -> None:
     server.answers = [answer]
@@ -234,13 +234,13 @@ async def test_what_goes_wrong_is_told_without_the_token(
     assert "s3cret" not in f"{raised.value!r} {raised.value.__context__!r} {raised.value.__cause__!r}"
 
 
-async def test_an_answer_that_does_not_come_is_a_timeout(server: Server, wire: Wire) -> None:
+async def test_a_missing_response_is_a_timeout(server: Server, wire: Wire) -> None:
     server.silent = True
     with pytest.raises(DownloadTimeoutError, match=r"no answer within 0\.2 s"):
         await wire.get(server.port, meta={"download_timeout": 0.2})
 
 
-async def test_nobody_there(wire: Wire, unused_tcp_port: int) -> None:
+async def test_a_refused_connection(wire: Wire, unused_tcp_port: int) -> None:
     with pytest.raises(DownloadConnectionRefusedError):
         await wire.get(unused_tcp_port)
     request = Request("http://no-such-host.invalid/x", meta={meta.TOKEN_ALIAS: "token-1"})
@@ -248,7 +248,7 @@ async def test_nobody_there(wire: Wire, unused_tcp_port: int) -> None:
         await wire.handler.download_request(request)
 
 
-async def test_a_certificate_that_nobody_trusts_is_refused_unless_asked_for(tls_server: Server, wire: Wire) -> None:
+async def test_an_untrusted_certificate_is_refused_unless_verification_is_off(tls_server: Server, wire: Wire) -> None:
     tls_server.answers = [http()]
     with pytest.raises(DownloadFailedError, match="certificate"):
         await wire.get(tls_server.port, scheme="https")
@@ -258,7 +258,7 @@ async def test_a_certificate_that_nobody_trusts_is_refused_unless_asked_for(tls_
     await trusting.handler.close()
 
 
-async def test_a_proxy_is_asked_with_its_password(server: Server, wire: Wire) -> None:
+async def test_a_proxy_gets_its_password(server: Server, wire: Wire) -> None:
     server.answers = [http()]
     login = "Basic " + base64.b64encode(b"user:password").decode()
     await wire.get(

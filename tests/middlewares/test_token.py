@@ -1,4 +1,4 @@
-"""Waiting for a token: in order, and nobody behind somebody who waits for another token."""
+"""Requests get their tokens in order, and never behind a request that waits for another token."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from xingtu_crawler.middlewares.token import TokenMiddleware
 HOUR = 3600.0
 
 
-def question(endpoint: str, **known: object) -> Request:
+def request_to(endpoint: str, **known: object) -> Request:
     return Request("https://api.example.com", meta={meta.ENDPOINT: endpoint, **known})
 
 
@@ -45,7 +45,7 @@ async def served(middleware: TokenMiddleware, request: Request) -> str:
 
 
 async def waiting(middleware: TokenMiddleware, request: Request) -> asyncio.Task[None]:
-    """Return the task of a request that has come and not been served."""
+    """Return the task of a request that waits for a token."""
     task = asyncio.ensure_future(middleware.process_request(request))
     await asyncio.sleep(0)
     assert not task.done()
@@ -58,36 +58,36 @@ def session() -> Session:
     return Session(TokenPool.from_text("one,two"))
 
 
-async def test_nobody_waits_behind_a_question_that_only_another_token_may_ask(session: Session) -> None:
+async def test_a_request_does_not_wait_behind_one_that_needs_another_token(session: Session) -> None:
     deny(session, "one", "search")
     pause(session, "two")
     middleware = middleware_of(session)
-    held = await waiting(middleware, question("search"))
-    also_held = await waiting(middleware, question("search"))
+    held = await waiting(middleware, request_to("search"))
+    also_held = await waiting(middleware, request_to("search"))
     for endpoint in ("base_info", "rec_videos", "base_info", "base_info"):
-        assert await served(middleware, question(endpoint)) == session.alias("one")
+        assert await served(middleware, request_to(endpoint)) == session.alias("one")
     assert not held.done()
 
-    session.closing.is_over = True  # what is held back notices, whichever endpoint it waits for
+    session.closing.is_over = True  # requests that wait notice it, whatever their endpoint
     results = await asyncio.wait_for(asyncio.gather(held, also_held, return_exceptions=True), 10)
     assert [type(result) for result in results] == [CrawlClosingError, CrawlClosingError]
 
 
-async def test_what_waits_for_any_token_is_served_in_order(session: Session) -> None:
+async def test_requests_that_wait_for_any_token_are_served_in_order(session: Session) -> None:
     for token in session.pool:
         token.pace.max_rate = token.pace.rate = 50.0
     middleware = middleware_of(session)
     order: list[int] = []
 
-    async def ask(number: int) -> None:
-        await middleware.process_request(question(("search", "base_info")[number % 2]))
+    async def send(number: int) -> None:
+        await middleware.process_request(request_to(("search", "base_info")[number % 2]))
         order.append(number)
 
-    await asyncio.wait_for(asyncio.gather(*map(ask, range(12))), 10)
+    await asyncio.wait_for(asyncio.gather(*map(send, range(12))), 10)
     assert order == list(range(12))
 
 
-async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
+async def test_the_pool_is_looked_up_once_when_every_endpoint_has_to_wait(
     session: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause(session, "one")
@@ -95,23 +95,23 @@ async def test_one_look_is_enough_where_every_endpoint_has_to_wait(
     leases: list[str] = []
     lease = session.pool.lease
 
-    def noted(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
+    def recorded(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
         leases.append(endpoint)
         return lease(endpoint, now=now, today=today)
 
-    monkeypatch.setattr(session.pool, "lease", noted)
+    monkeypatch.setattr(session.pool, "lease", recorded)
     middleware = middleware_of(session)
-    tasks = [await waiting(middleware, question(endpoint)) for endpoint in ("search", "base_info", "rec_videos")]
+    tasks = [await waiting(middleware, request_to(endpoint)) for endpoint in ("search", "base_info", "rec_videos")]
     assert leases == ["search"]
     session.closing.is_over = True
     await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 10)
 
 
-async def test_a_question_that_no_token_may_ask_says_what_the_api_said(session: Session) -> None:
+async def test_a_request_that_no_token_may_make_fails_with_the_words_of_the_api(session: Session) -> None:
     for secret in ("one", "two"):
         deny(session, secret, "search", Denial(f"not for {secret}", f"id of {secret}"))
     with pytest.raises(NoAnswerError) as caught:
-        await middleware_of(session).process_request(question("search", **{meta.CALLS: 3}))
+        await middleware_of(session).process_request(request_to("search", **{meta.CALLS: 3}))
     error = caught.value
     assert (error.code, error.message, error.request_id, error.attempts) == (600, "not for two", "id of two", 3)
     assert session.closing.reasons == []

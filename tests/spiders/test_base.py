@@ -112,15 +112,22 @@ async def test_a_batch_is_claimed_when_there_is_room_for_it() -> None:
     assert found == [0, 1]
 
 
+async def failed(database: Database, star_id: str, failed_at: datetime, *, terminal: bool = False) -> None:
+    """Record that a detail could not be fetched."""
+    key = f"base_info:{star_id}:SHORT_VIDEO"
+    fields = {"endpoint": "base_info", "platform": "SHORT_VIDEO", "reason": "timeout"}
+    await database.failures.insert_one(
+        {"_id": key, "star_id": star_id, "failed_at": failed_at, "terminal": terminal, **fields}
+    )
+
+
 @pytest.mark.parametrize(("spider_class", "typed"), [(AuthorsSpider, {"star_ids": "1"}), (AuthorSquareSpider, {})])
 async def test_a_detail_that_failed_in_this_run_is_not_claimed_again(
     spider_class: type[XingtuSpider], typed: dict[str, str], mongo_db: Database
 ) -> None:
     """An author may come up several times in one crawl: in another sweep, or twice in a list."""
-    fields = {"endpoint": "base_info", "platform": "SHORT_VIDEO", "terminal": False, "reason": "timeout"}
-    for star_id, failed_at in (("1", STARTED_AT + timedelta(minutes=1)), ("2", STARTED_AT - timedelta(minutes=1))):
-        key = f"base_info:{star_id}:SHORT_VIDEO"
-        await mongo_db.failures.insert_one({"_id": key, "star_id": star_id, "failed_at": failed_at, **fields})
+    await failed(mongo_db, "1", STARTED_AT + timedelta(minutes=1))
+    await failed(mongo_db, "2", STARTED_AT - timedelta(minutes=1))
     tally: Counter[str] = Counter()
     made = spider_class.from_crawler(get_crawler(spider_class), endpoints="base_info", **typed)
     made.begin(context(claims=Claims(mongo_db, Outages(1)), tally=lambda what, count: tally.update({what: count})))
@@ -128,6 +135,18 @@ async def test_a_detail_that_failed_in_this_run_is_not_claimed_again(
     assert [(detail.star_id, detail.had_failed) for detail in claimed] == [("2", True), ("3", False)]
     assert tally == {"fresh": 1}
     assert made.context.claims.passed_over == 1
+
+
+@pytest.mark.parametrize(("terminal", "claimed"), [("0", []), ("1", ["1"])])
+async def test_details_that_are_unavailable_are_claimed_with_terminal_only(
+    terminal: str, claimed: list[str], mongo_db: Database
+) -> None:
+    await failed(mongo_db, "1", STARTED_AT - timedelta(days=1), terminal=True)
+    made = AuthorsSpider.from_crawler(
+        get_crawler(AuthorsSpider), star_ids="1", endpoints="base_info", terminal=terminal
+    )
+    made.begin(context(claims=Claims(mongo_db, Outages(1))))
+    assert [detail.star_id for detail in await made.claim(["1"])] == claimed
 
 
 async def test_details_beyond_max_authors_are_released(mongo_db: Database) -> None:
@@ -142,7 +161,7 @@ async def test_details_beyond_max_authors_are_released(mongo_db: Database) -> No
     assert (claims.open_claims, tally["authors"], made.close_reason) == (2, 2, "max_authors")
 
 
-def failed(request: Request, error: Exception) -> FailedRequest | None:
+def record_of(request: Request, error: Exception) -> FailedRequest | None:
     failure: Any = SimpleNamespace(value=error)
     return failed_request(failure, request)
 
@@ -157,14 +176,14 @@ def test_a_failed_request_is_recorded_with_what_came_instead() -> None:
         "attempts": 8,
         "terminal": False,
     }
-    no_answer = failed(request, NoAnswerError(**known, body=b"raw"))
+    no_answer = record_of(request, NoAnswerError(**known, body=b"raw"))
     assert no_answer is not None
     assert {name: getattr(no_answer, name) for name in known} == known
     assert no_answer.body == b"raw"
-    defect = failed(request, KeyError("a defect"))
+    defect = record_of(request, KeyError("a defect"))
     assert defect is not None
     assert (defect.reason, defect.attempts, defect.terminal) == ("KeyError", 3, False)
-    assert failed(request, CrawlClosingError("closing")) is None
+    assert record_of(request, CrawlClosingError("closing")) is None
 
 
 @pytest.mark.parametrize("kind", [AuthorSquareSpider, AuthorsSpider])

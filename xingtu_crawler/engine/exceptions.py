@@ -1,6 +1,6 @@
-"""How a request ends without an answer: exceptions that Scrapy passes to the errback and does not log.
+"""The exceptions that end a request without an answer. Scrapy passes them to the errback and does not log them.
 
-Raised by the middlewares, told apart by the spiders.
+The middlewares raise them; the spiders turn them into records of failures.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from scrapy.exceptions import DropItem, IgnoreRequest
 
 
 class NoAnswerError(IgnoreRequest):
-    """A request ended without a usable answer and will not be tried again in this crawl.
+    """A request ended without a usable answer, and this crawl does not retry it.
 
     Raised by the business-code middleware; the spider's errback turns it into a `failures` document.
     """

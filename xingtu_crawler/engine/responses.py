@@ -1,4 +1,4 @@
-"""The response that a spider sees: an answer with code 0, its envelope already read."""
+"""The response that a spider sees: a success of the API with its parsed envelope."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from xingtu_crawler.api.envelope import Envelope
 
 
 class ApiResponse(TextResponse):
-    """A successful answer; `envelope` is its body, read."""
+    """A successful response; `envelope` is its parsed body."""
 
     attributes: tuple[str, ...] = (*TextResponse.attributes, "envelope")
 

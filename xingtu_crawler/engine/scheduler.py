@@ -1,7 +1,7 @@
-"""A scheduler that can hold a request back until a time, without holding anything else back.
+"""A scheduler that holds a request back until a given time.
 
-Sleeping in a downloader middleware would occupy a download place for the length of the pause; a timer that
-injects the request later would lose it at shutdown. A heap in the scheduler does neither.
+A pause in a downloader middleware would occupy one of the `CONCURRENT_REQUESTS` places. With a timer that hands the
+request to the engine later, Scrapy would take the crawl to be idle and close it. A heap in the scheduler does neither.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ if TYPE_CHECKING:
 
 
 class DelayScheduler(Scheduler):
-    """Scrapy's scheduler; a request whose `meta["not_before"]` lies ahead waits in a heap until then.
+    """Scrapy's scheduler with a heap for the requests whose `meta["not_before"]` lies in the future.
 
-    Requests are in memory, with `JOBDIR` too: what is missing is asked of MongoDB, which also knows what was
-    stored after a queue on disk would have been written.
+    Requests are kept in memory, even with `JOBDIR`: the next crawl finds what is missing in MongoDB. A queue on disk
+    would not know what was stored after it was written.
     """
 
     def __init__(self, dupefilter: BaseDupeFilter, jobdir: str | None = None, **parts: Any) -> None:
@@ -41,7 +41,7 @@ class DelayScheduler(Scheduler):
         return super().open(spider)
 
     def enqueue_request(self, request: Request) -> bool:
-        """Queue a request, or hold it back until its time."""
+        """Queue a request, or hold it back until its time comes."""
         not_before = request.meta.get(meta.NOT_BEFORE, 0.0)
         if not_before <= time.time():
             return super().enqueue_request(request)
@@ -51,11 +51,11 @@ class DelayScheduler(Scheduler):
         return True
 
     def has_pending_requests(self) -> bool:
-        """Held requests count: the spider is not idle while one waits for its time."""
+        """Return whether a request is queued or held back: the spider is not idle then."""
         return bool(self._heap) or super().has_pending_requests()
 
     def close(self, reason: str) -> Deferred[None] | None:
-        """Let go of what is held back: the next run asks it again."""
+        """Drop the requests that are held back: the next run sends them."""
         if self._timer:
             self._timer.cancel()
         self._heap.clear()
@@ -71,7 +71,7 @@ class DelayScheduler(Scheduler):
         assert self.crawler is not None
         while self._heap and self._heap[0][0] <= time.time():
             request = heapq.heappop(self._heap)[2]
-            # Through the engine rather than into the queue: it wakes the loop that asks for the next request.
+            # Through the engine, which then looks for the next request; the queue alone would not wake it.
             self.crawler.engine.crawl(request)
         if self._heap:
             self._arm()

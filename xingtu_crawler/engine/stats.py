@@ -1,6 +1,6 @@
-"""Scrapy's core stats without its counts per answer and per item: `xingtu/…` has them by endpoint and outcome.
+"""Scrapy's core stats without its counts of responses and items, which `xingtu/…` has by endpoint and outcome.
 
-A receiver of `item_scraped` costs a task of the event loop for every item.
+A receiver of the signal `item_scraped` costs one task of the event loop per item.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class TimesOnly(CoreStats):
 
 
 class PlainStats(MemoryStatsCollector):
-    """Scrapy's stats, looked up as attributes of any object are: its own way warns of an argument that nobody gives."""
+    """Scrapy's stats without the deprecation wrapper that Scrapy puts around every call."""
 
     def __getattribute__(self, name: str) -> Any:
         return object.__getattribute__(self, name)

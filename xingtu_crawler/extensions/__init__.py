@@ -1,1 +1,1 @@
-"""What lives as long as a crawl: the API session, the run record, the progress display."""
+"""What lives as long as a crawl: its store and API session, the spider's context, the run record, the progress."""

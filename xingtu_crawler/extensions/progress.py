@@ -1,4 +1,4 @@
-"""Progress: a live line on a terminal, a line in the log now and then elsewhere."""
+"""Progress: a live line on a terminal, elsewhere a log line every 10 s."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _LIVE_INTERVAL_S = 0.25
 
 
 class Progress:
-    """Shows calls, authors, documents and trouble while the crawl runs."""
+    """Shows calls, authors, documents and failures while the crawl runs."""
 
     def __init__(self, crawler: Crawler, *, live: bool, interval: float | None = None) -> None:
         self._crawler = crawler
@@ -36,7 +36,7 @@ class Progress:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Show a live line where the log goes to a terminal."""
+        """Show a live line if the log goes to a terminal."""
         options = Options.read(crawler.settings)
         if not options.log_enabled:
             raise NotConfigured
@@ -47,17 +47,17 @@ class Progress:
         return progress
 
     def start(self) -> None:
-        """Begin to show."""
+        """Start."""
         if self._live:
             terminal = sys.stderr
-            self._live.start()  # replaces sys.stderr, so that what is written goes above the live line
+            self._live.start()  # replaces sys.stderr, so that the log goes above the live line
             for handler in logging.root.handlers:
                 if isinstance(handler, logging.StreamHandler) and handler.stream is terminal:
                     handler.setStream(sys.stderr)
         self._task = asyncio.create_task(self._show())
 
     def stop(self) -> None:
-        """Stop showing and leave the terminal as it was."""
+        """Stop, and leave the terminal as it was."""
         if self._task and not self._task.done():
             self._task.cancel()
         if self._live and self._live.is_started:

@@ -1,1 +1,1 @@
-"""Thin adapters between Scrapy's downloader and `api/`: tokens, budget, business codes, the wire."""
+"""Thin adapters between Scrapy's downloader and `api/`: tokens, budgets, business codes, the wire."""

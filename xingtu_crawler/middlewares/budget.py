@@ -1,6 +1,6 @@
-"""Counts every attempt on the wire and lets none beyond `max_calls` and the daily cap pass.
+"""Counts the calls and stops the crawl at `max_calls` and at the daily limit.
 
-The last step before the download: what passes here is a call, retries included.
+It is the last middleware before the download, so it counts every attempt, retries included.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from xingtu_crawler.storage.daily_calls import DailyCalls
 
 
 class BudgetMiddleware:
-    """Ends the crawl with `max_calls` or `daily_calls` at the first call that the budget does not cover."""
+    """Closes the crawl (`max_calls`, `daily_calls`) at the first call beyond a limit."""
 
     def __init__(self, session: ApiSession, stats: StatsCollector) -> None:
         self._session = session
@@ -29,11 +29,11 @@ class BudgetMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the budget from the crawl's API session."""
+        """Take the budgets of the crawl's API session."""
         return cls(Crawl.of(crawler).session, crawler.stats)
 
     async def process_request(self, request: Request) -> None:
-        """Claim one call of the run and one of the day, or raise `CrawlClosingError`."""
+        """Take one call from the budgets of the run and of the day; raise `CrawlClosingError` if one is empty."""
         if meta.ENDPOINT not in request.meta:
             return
         now = datetime.now(UTC)
@@ -52,12 +52,12 @@ class BudgetMiddleware:
 
     async def _take(self, daily: DailyCalls, now: datetime) -> None:
         try:
-            covered = await daily.take(now)
-        except StorageError:  # the crawl has been ended for it
+            is_within = await daily.take(now)
+        except StorageError:  # the crawl closes for it already
             raise CrawlClosingError("MongoDB is gone") from None
-        if not covered:
+        if not is_within:
             self._session.closing.close("daily_calls")
-            raise CrawlClosingError("the daily cap is reached")
-        if self._session.closing.is_over:  # it has waited for MongoDB
+            raise CrawlClosingError("the daily limit is reached")
+        if self._session.closing.is_over:  # since `take` waited for MongoDB
             daily.put_back(now)
             raise CrawlClosingError("the crawl is closing")

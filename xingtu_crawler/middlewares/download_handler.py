@@ -1,8 +1,8 @@
 """The wire: the only place where a request meets its token.
 
-A download handler over aiohttp, which costs a fraction of the computing time of those that come with Scrapy:
-one session, nothing of the request or response copied. The token is in the URL that is sent and nowhere else, and
-everything that comes back (body, headers, exceptions) is cleaned of it before anyone else sees it.
+It is a download handler over aiohttp with one session and without copies of requests and responses, which takes a
+fraction of the CPU time of Scrapy's own handlers. The token is in the URL that is sent and nowhere else. It is removed
+from the body, the headers and the exceptions that come back before anything else sees them.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _NOTHING_SECRET = Redactor([])
 
 
 class TokenDownloadHandler:
-    """Sends requests with the token that they have leased; others are sent as they are."""
+    """Sends each request with the token that it has leased, and a request without a lease as it is."""
 
     lazy = False
 
@@ -57,9 +57,9 @@ class TokenDownloadHandler:
         return cls(crawler)
 
     async def download_request(self, request: Request) -> Response:
-        """Send a request and return its response, neither of which ever shows the token.
+        """Send a request and return its response; neither of them shows the token.
 
-        Raises the exceptions of `scrapy.exceptions` for what went wrong on the way.
+        Raises the exceptions of `scrapy.exceptions` for network errors.
         """
         result = await self._send(request)
         if isinstance(result, Exception):
@@ -93,7 +93,7 @@ class TokenDownloadHandler:
         return kind(redactor.text(message))
 
     def _url(self, request: Request) -> tuple[URL, Redactor]:
-        """Return the URL as it is sent, and what cleans the answer."""
+        """Return the URL with the token, and the redactor that removes the token from the response."""
         alias = request.meta.get(meta.TOKEN_ALIAS)
         if alias is None:
             return URL(request.url, encoded=True), _NOTHING_SECRET
@@ -136,14 +136,14 @@ class TokenDownloadHandler:
     def _session(self) -> aiohttp.ClientSession:
         if self._wire is None:
             self._wire = aiohttp.ClientSession(
-                # The downloader bounds what is in flight; waiting here would count as waiting for an answer.
+                # The downloader limits what is in flight; time spent waiting here would count towards the timeout.
                 connector=aiohttp.TCPConnector(limit=0, ssl=self._verified),
                 cookie_jar=aiohttp.DummyCookieJar(),
-                auto_decompress=False,  # it is bounded here
+                auto_decompress=False,  # `_decompressed` limits the size
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
             )
-            # aiohttp would send a GET again by itself when a connection that is kept alive breaks: a call that no
-            # budget has seen.
+            # aiohttp sends a GET again by itself when a kept-alive connection breaks: a call outside of every budget.
+            # It has no public switch for that.
             self._wire._retry_connection = False
         return self._wire
 

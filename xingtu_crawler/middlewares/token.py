@@ -1,7 +1,6 @@
-"""Leases a token for each attempt, as late as possible, at the pace that the token bears.
+"""Leases a token for each attempt, as late as possible, at the pace of the token.
 
-Requests wait here in order; a token is bound to a request only when the request may leave. The token itself
-never comes here: what goes into `request.meta` is its alias.
+Requests wait here in order and get a token when they may be sent. Only the alias of the token goes into `request.meta`.
 """
 
 from __future__ import annotations
@@ -21,11 +20,11 @@ from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.crawl import Crawl
 
 _LONGEST_SLEEP_S = 0.5
-"""How soon, at the latest, waiting requests notice that the crawl is closing."""
+"""Maximum time until waiting requests notice that the crawl is closing."""
 
 
 class TokenMiddleware:
-    """Lets each call of the API wait for its turn and its token."""
+    """Holds each API request until a token is free for it."""
 
     def __init__(self, session: ApiSession) -> None:
         self._session = session
@@ -36,14 +35,13 @@ class TokenMiddleware:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the token pool from the crawl's API session."""
+        """Take the token pool of the crawl's API session."""
         return cls(Crawl.of(crawler).session)
 
     async def process_request(self, request: Request) -> None:
         """Hold the request until a token is free, and write the token's alias into its meta.
 
-        Raises `CrawlClosingError` where the crawl ends before that, `NoAnswerError` where no token may use
-        the endpoint.
+        Raises `CrawlClosingError` if the crawl closes first, `NoAnswerError` if no token may use the endpoint.
         """
         if meta.ENDPOINT not in request.meta:
             return
@@ -54,9 +52,9 @@ class TokenMiddleware:
         await turn
 
     def _serve(self) -> None:
-        """Let go whoever may go, in order; come back when the next one may.
+        """Send the requests for which a token is free, in order, and come back when the next token is.
 
-        Where a token is denied an endpoint, what only another one may ask does not hold up the rest.
+        A request whose endpoint is denied to the free tokens does not hold up the requests behind it.
         """
         loop = asyncio.get_running_loop()
         if self._timer:
@@ -80,12 +78,12 @@ class TokenMiddleware:
             self._timer = loop.call_later(sleep, self._serve)
 
     def _try(self, request: Request, turn: asyncio.Future[None], now: float, *, waiting: int) -> Wait | None:
-        if turn.done():  # the crawl was cancelled under it
+        if turn.done():  # cancelled
             return None
         if self._session.closing.is_over:
             turn.set_exception(CrawlClosingError("the crawl is closing"))
             return None
-        if hold := self._session.hold(waiting):  # what comes back now could not be stored
+        if hold := self._session.hold(waiting):  # an answer could not be stored now
             return Wait(hold)
         decision = self._session.pool.lease(request.meta[meta.ENDPOINT], now=now, today=datetime.now(UTC))
         match decision:

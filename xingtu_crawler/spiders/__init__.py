@@ -1,1 +1,1 @@
-"""The spiders: what to ask next. They know endpoints and arguments, never tokens, codes, retries or MongoDB."""
+"""The spiders: what to request next. They know endpoints and arguments, but no tokens, codes, retries or MongoDB."""
