@@ -1,4 +1,4 @@
-"""The budget: so many calls and not one more."""
+"""The budget: `max_calls` calls and not one more."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from xingtu_crawler.api.budget import Budget
 def test_a_budget_covers_its_calls_and_no_more(max_calls: int, asked: int) -> None:
     budget = Budget(max_calls)
     granted = [budget.take() for _ in range(asked)]
+    assert budget.is_used_up == (asked >= max_calls)
     assert granted == [number < max_calls for number in range(asked)]
     assert budget.calls == min(asked, max_calls)
 

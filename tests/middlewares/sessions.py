@@ -19,10 +19,11 @@ class Closing:
     reasons: list[str] = field(default_factory=list)
 
     def close(self, reason: str) -> None:
+        self.is_over = True
         self.reasons.append(reason)
 
     def give_up(self, error: UserError) -> None:
-        self.reasons.append(str(error))
+        self.close(str(error))
 
 
 @dataclass

@@ -1,4 +1,4 @@
-"""Only calls that are made cost budget, and all calls that `max_calls` covers are made."""
+"""A call that is not made costs no budget."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from middlewares.sessions import Closing, Session
+from middlewares.sessions import Session
 from pymongo.asynchronous.database import AsyncDatabase
 from scrapy import Request
 from scrapy.statscollectors import MemoryStatsCollector
@@ -21,12 +21,15 @@ from xingtu_crawler.middlewares.budget import BudgetMiddleware
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.daily_calls import DailyCalls
 
+Database = AsyncDatabase[dict[str, Any]]
+
 
 class Gate(DailyCalls):
-    """Daily calls that wait at a gate, as if MongoDB was away."""
+    """Daily calls that are taken only when the test opens the gate, as if MongoDB were away before."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]]) -> None:
-        super().__init__(database, Outages(1), 100)
+    def __init__(self, database: Database, cap: int) -> None:
+        super().__init__(database, Outages(1), cap)
+        self.database = database
         self.opened = asyncio.Event()
         self.error: Exception | None = None
 
@@ -37,83 +40,84 @@ class Gate(DailyCalls):
         return await super().take(now)
 
 
-class EffectiveClosing(Closing):
-    """Closes the crawl at once."""
-
-    def close(self, reason: str) -> None:
-        super().close(reason)
-        self.is_over = True
-
-
 class Bench:
     """The middleware behind a gate."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], max_calls: int | None = None) -> None:
-        self.gate = Gate(database)
-        self.session = Session(
-            TokenPool.from_text("one"), Budget(max_calls), daily_calls=self.gate, closing=EffectiveClosing()
-        )
+    def __init__(self, database: Database, *, max_calls: int | None = None, cap: int = 100) -> None:
+        self.gate = Gate(database, cap)
+        self.session = Session(TokenPool.from_text("one"), Budget(max_calls), daily_calls=self.gate)
         self.stats = MemoryStatsCollector(get_crawler())
         stand_in: Any = self.session
         self.middleware = BudgetMiddleware(stand_in, self.stats)
 
     async def waiting(self, count: int) -> list[asyncio.Task[None]]:
-        """Return the tasks of calls that wait at the gate."""
+        """Return the tasks of this many requests, which wait at the gate."""
         request = Request("https://api.example.com", meta={meta.ENDPOINT: "search"})
         tasks = [asyncio.ensure_future(self.middleware.process_request(request.copy())) for _ in range(count)]
         await asyncio.sleep(0)
-        assert not any(task.done() for task in tasks)
         return tasks
 
+    async def sent(self, tasks: list[asyncio.Task[None]]) -> list[bool]:
+        """Open the gate; return for each request whether it is sent."""
+        self.gate.opened.set()
+        results = await asyncio.gather(*tasks, return_exceptions=True)
+        assert {type(result) for result in results} <= {type(None), CrawlClosingError}
+        return [result is None for result in results]
 
-async def test_calls_that_waited_for_mongodb_do_not_leave_when_the_crawl_is_closing(
-    mongo_db: AsyncDatabase[dict[str, Any]],
+    async def calls_of_the_day(self) -> int:
+        await self.gate.settle()
+        day = await self.gate.database.daily_calls.find_one({})
+        assert day is not None
+        return int(day["calls"])
+
+
+async def test_requests_that_waited_for_mongodb_are_not_sent_when_the_crawl_is_closing(
+    mongo_db: Database,
 ) -> None:
     bench = Bench(mongo_db)
     tasks = await bench.waiting(5)
     bench.session.closing.is_over = True
-    bench.gate.opened.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(each) for each in results] == [CrawlClosingError] * 5
+    assert await bench.sent(tasks) == [False] * 5
+    assert bench.session.closing.reasons == []
     assert bench.session.budget.calls == 0
     assert bench.stats.get_value("xingtu/calls") is None
-    await bench.gate.settle()
-    day = await mongo_db.daily_calls.find_one({})
-    assert day is not None
-    assert day["calls"] == 0
+    assert await bench.calls_of_the_day() == 0
 
 
-async def test_calls_that_wait_for_mongodb_are_made_before_max_calls_closes_the_crawl(
-    mongo_db: AsyncDatabase[dict[str, Any]],
+async def test_max_calls_is_used_up_by_requests_that_waited_for_mongodb(
+    mongo_db: Database,
 ) -> None:
-    bench = Bench(mongo_db, max_calls=2)
-    tasks = await bench.waiting(3)
-    bench.gate.opened.set()
-    results = await asyncio.gather(*tasks, return_exceptions=True)
-    assert [type(each) for each in results] == [type(None), type(None), CrawlClosingError]
+    bench = Bench(mongo_db, max_calls=21)
+    assert await bench.sent(await bench.waiting(64)) == [True] * 21 + [False] * 43
     assert bench.session.closing.reasons == ["max_calls"]
-    await bench.gate.settle()
-    day = await mongo_db.daily_calls.find_one({})
-    assert day is not None
-    assert day["calls"] == bench.session.budget.calls == bench.stats.get_value("xingtu/calls") == 2
+    assert bench.stats.get_value("xingtu/calls") == bench.session.budget.calls == 21
+    assert await bench.calls_of_the_day() == 21
 
 
-@pytest.mark.parametrize("cancelled", [False, True])
-async def test_a_call_that_is_not_made_costs_no_budget(
-    cancelled: bool, mongo_db: AsyncDatabase[dict[str, Any]]
+@pytest.mark.parametrize(("max_calls", "reason"), [(None, "daily_calls"), (31, "daily_calls"), (30, "max_calls")])
+async def test_the_daily_limit_closes_the_crawl_unless_its_own_is_reached(
+    max_calls: int | None, reason: str, mongo_db: Database
 ) -> None:
+    bench = Bench(mongo_db, max_calls=max_calls, cap=30)
+    assert await bench.sent(await bench.waiting(32)) == [True] * 30 + [False] * 2
+    assert bench.session.closing.reasons == [reason]
+    assert await bench.calls_of_the_day() == 30
+
+
+@pytest.mark.parametrize("is_cancelled", [False, True])
+async def test_a_request_that_fails_before_it_is_sent_costs_no_budget(is_cancelled: bool, mongo_db: Database) -> None:
     bench = Bench(mongo_db)
     (task,) = await bench.waiting(1)
-    if cancelled:
+    if is_cancelled:
         task.cancel()
     bench.gate.error = RuntimeError("a defect")
     bench.gate.opened.set()
-    with pytest.raises(asyncio.CancelledError if cancelled else RuntimeError):
+    with pytest.raises(asyncio.CancelledError if is_cancelled else RuntimeError):
         await task
     assert bench.session.budget.calls == 0
 
 
-async def test_a_call_of_yesterday_is_not_put_back_today(mongo_db: AsyncDatabase[dict[str, Any]]) -> None:
+async def test_a_call_of_yesterday_is_not_put_back_today(mongo_db: Database) -> None:
     daily = DailyCalls(mongo_db, Outages(1), 1)
     yesterday, today = datetime(2026, 3, 8, tzinfo=UTC), datetime(2026, 3, 9, tzinfo=UTC)
     assert await daily.take(yesterday)
@@ -124,7 +128,7 @@ async def test_a_call_of_yesterday_is_not_put_back_today(mongo_db: AsyncDatabase
     assert await daily.take(today)
 
 
-async def test_the_calls_of_a_request_are_counted(mongo_db: AsyncDatabase[dict[str, Any]]) -> None:
+async def test_the_calls_of_a_request_are_counted(mongo_db: Database) -> None:
     bench = Bench(mongo_db)
     bench.gate.opened.set()
     request = Request("https://api.example.com", meta={meta.ENDPOINT: "search"})

@@ -174,7 +174,9 @@ async def test_a_minute_of_nothing_but_refused_connections_ends_it(monkeypatch: 
         bench.fail(DownloadConnectionRefusedError("refused"))
     bench.receive({"code": 301, "data": None})
     assert bench.session.closing.reasons == []
-    for _ in range(reachability.GONE_ATTEMPTS):
+    for _ in range(reachability.GONE_ATTEMPTS - 1):
+        bench.fail(DownloadConnectionRefusedError("refused"))
+    with pytest.raises(CrawlClosingError):
         bench.fail(DownloadConnectionRefusedError("refused"))
     (said,) = bench.session.closing.reasons
     assert said.startswith("The API has refused every connection for 0 s: the API or the network is down.")
@@ -194,7 +196,8 @@ async def test_three_web_pages_end_it(status: int) -> None:
     for _ in range(2):
         bench.receive(WEB_PAGE, status)
     assert bench.session.closing.reasons == []
-    bench.receive(WEB_PAGE, status)
+    with pytest.raises(CrawlClosingError):
+        bench.receive(WEB_PAGE, status)
     (said,) = bench.session.closing.reasons
     assert said.startswith(f"The host returns web pages instead of JSON (HTTP {status})")
 

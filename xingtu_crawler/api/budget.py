@@ -12,7 +12,12 @@ class Budget:
 
     def take(self) -> bool:
         """Count one call and return True; return False and count nothing if the limit is reached."""
-        if self.max_calls is not None and self.calls >= self.max_calls:
+        if self.is_used_up:
             return False
         self.calls += 1
         return True
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether the limit is reached."""
+        return self.max_calls is not None and self.calls >= self.max_calls

@@ -33,31 +33,31 @@ class BudgetMiddleware:
         return cls(Crawl.of(crawler).session, crawler.stats)
 
     async def process_request(self, request: Request) -> None:
-        """Take one call from the budgets of the run and of the day; raise `CrawlClosingError` if one is empty."""
+        """Take one call from the budgets of the day and of the run; raise `CrawlClosingError` if one is empty."""
         if meta.ENDPOINT not in request.meta:
             return
-        now = datetime.now(UTC)
-        # The day comes first because it may wait for MongoDB: the calls that wait there are covered by `max_calls`,
-        # so a later call that is not must not close the crawl before them.
-        if (daily := self._session.daily_calls) is not None:
-            await self._take(daily, now)
-        if not self._session.budget.take():
-            if daily is not None:
-                daily.put_back(now)
-            self._session.closing.close("max_calls")
-            raise CrawlClosingError("max_calls is reached")
+        now, closing, budget = datetime.now(UTC), self._session.closing, self._session.budget
+        daily = self._session.daily_calls
+        is_within_day = daily is None or await _take(daily, now)
+        # The run's budget comes second, because the other may wait for MongoDB: the first request beyond `max_calls`
+        # closes the crawl when all before it have been sent, and not while they wait.
+        if is_within_day and not closing.is_over and budget.take():
+            self._count(request)
+            return
+        if daily is not None and is_within_day:
+            daily.put_back(now)
+        if not closing.is_over:
+            closing.close("max_calls" if budget.is_used_up else "daily_calls")
+        raise CrawlClosingError("the crawl is closing")
+
+    def _count(self, request: Request) -> None:
         request.meta[meta.CALLS] = request.meta.get(meta.CALLS, 0) + 1
         self._stats.inc_value("xingtu/calls")
         self._stats.inc_value(f"xingtu/calls/{request.meta[meta.ENDPOINT]}")
 
-    async def _take(self, daily: DailyCalls, now: datetime) -> None:
-        try:
-            is_within = await daily.take(now)
-        except StorageError:  # the crawl closes for it already
-            raise CrawlClosingError("MongoDB is gone") from None
-        if not is_within:
-            self._session.closing.close("daily_calls")
-            raise CrawlClosingError("the daily limit is reached")
-        if self._session.closing.is_over:  # since `take` waited for MongoDB
-            daily.put_back(now)
-            raise CrawlClosingError("the crawl is closing")
+
+async def _take(daily: DailyCalls, now: datetime) -> bool:
+    try:
+        return await daily.take(now)
+    except StorageError:  # the crawl closes for it already
+        raise CrawlClosingError("MongoDB is gone") from None
