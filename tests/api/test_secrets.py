@@ -1,4 +1,4 @@
-"""Tokens disappear from text and bodies, however they are written there."""
+"""Redaction of tokens in texts and response bodies, in every spelling."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ AWKWARD = [
     "a" * 500,
     "..",
 ]
-# No asterisk: what is masked by asterisks cannot be told from it.
+# No asterisk: it could not be distinguished from the mask.
 TOKENS = st.text(st.characters(exclude_categories=["C", "Z"], exclude_characters="*"), min_size=4)
 
 
@@ -50,7 +50,7 @@ def html_by_hex_number(token: str) -> str:
 
 
 def json_for_html(token: str) -> str:
-    """As Gson and others write it, which fear that JSON is put into HTML."""
+    """Escape as Gson and other libraries do that make JSON safe inside HTML."""
     written = json.dumps(token, ensure_ascii=False)[1:-1]
     return "".join(f"\\u{ord(each):04x}" if each in "<>&='" else each for each in written)
 
@@ -124,7 +124,7 @@ SPELLINGS: dict[str, Callable[[str], str]] = {
 
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("token", [token for token in AWKWARD if "*" not in token])
-def test_a_token_disappears_however_it_is_written(token: str, spelling: str) -> None:
+def test_a_token_disappears_in_every_spelling(token: str, spelling: str) -> None:
     written = SPELLINGS[spelling](token)
     redactor = Redactor([token])
     clean = redactor.text(written)
@@ -133,12 +133,12 @@ def test_a_token_disappears_however_it_is_written(token: str, spelling: str) -> 
 
 
 def without_quotes(text: str) -> str:
-    """Leave out what Python and JSON put around a text and into it, which depends on the text."""
+    """Remove quotes and backslashes, which Python and JSON add depending on the text."""
     return re.sub(r"[\"'\\]", "", text)
 
 
 @pytest.mark.parametrize("token", [token for token in AWKWARD if "*" not in token])
-def test_what_stands_around_a_token_is_left(token: str) -> None:
+def test_the_text_around_a_token_stays(token: str) -> None:
     redactor = Redactor([token])
     assert redactor.text(f"before ({token}) after") == f"before ({MASK}) after"
     assert redactor.body(f'{{"echo":"{token}","名":"值"}}'.encode()) == f'{{"echo":"{MASK}","名":"值"}}'.encode()
@@ -156,19 +156,19 @@ def test_any_token_disappears(token: str, spelling: str) -> None:
 
 
 @given(st.lists(TOKENS, min_size=1, max_size=4), st.text(max_size=10))
-def test_of_several_tokens_none_is_left(tokens: list[str], between: str) -> None:
+def test_several_tokens_disappear(tokens: list[str], between: str) -> None:
     redactor = Redactor(tokens)
     clean = redactor.text("\n".join(tokens))
     assert all(token not in clean for token in tokens)
 
 
-def test_where_a_token_contains_another_nothing_of_the_longer_one_is_left() -> None:
+def test_nothing_is_left_of_a_token_that_contains_another() -> None:
     redactor = Redactor(["sesame", "open-sesame-please", "open-sesame"])
     assert redactor.text("open-sesame-please, open-sesame, sesame") == f"{MASK}, {MASK}, {MASK}"
 
 
 @given(st.text(max_size=40))
-def test_a_text_without_a_token_is_left_as_it_is(text: str) -> None:
+def test_a_text_without_a_token_stays_as_it_is(text: str) -> None:
     redactor = Redactor(["open-sesame/1+2="])
     if "token=" not in text.lower():
         assert redactor.text(text) == text
@@ -176,11 +176,11 @@ def test_a_text_without_a_token_is_left_as_it_is(text: str) -> None:
 
 
 @given(st.binary(max_size=60))
-def test_a_body_that_is_no_text_is_left_as_it_is(body: bytes) -> None:
+def test_a_binary_body_without_a_token_stays_as_it_is(body: bytes) -> None:
     assert Redactor(["open-sesame", "中文token"]).body(body) == body
 
 
-def test_a_token_in_a_body_that_is_no_text_disappears_all_the_same() -> None:
+def test_a_token_in_a_binary_body_disappears() -> None:
     assert Redactor(["open-sesame"]).body(b"\xff\xfe\x00open-sesame\x80") == b"\xff\xfe\x00***\x80"
 
 
@@ -195,20 +195,20 @@ def test_a_token_in_a_body_that_is_no_text_disappears_all_the_same() -> None:
         ("token=a token=b", f"token={MASK} token={MASK}"),
     ],
 )
-def test_whatever_reads_as_a_token_parameter_is_hidden_in_text(text: str, clean: str) -> None:
+def test_the_value_of_every_token_parameter_in_a_text_disappears(text: str, clean: str) -> None:
     assert Redactor([]).text(text) == clean
 
 
-def test_what_reads_as_a_token_parameter_in_a_body_is_data() -> None:
+def test_other_token_parameters_in_a_body_are_data() -> None:
     assert Redactor([]).body(b"https://shop.example.com/?token=coupon") == b"https://shop.example.com/?token=coupon"
 
 
-def test_a_token_of_an_environment_that_is_not_utf_8_is_hidden_too() -> None:
+def test_a_token_that_is_not_utf_8_disappears() -> None:
     token = b"open\xffsesame".decode(errors="surrogateescape")
     assert Redactor([token]).text(f"<{token}>") == f"<{MASK}>"
 
 
-def test_a_fingerprint_is_short_the_same_every_time_and_differs() -> None:
+def test_a_fingerprint_is_short_stable_and_unique() -> None:
     names = [fingerprint(token) for token in AWKWARD]
     assert names == [fingerprint(token) for token in AWKWARD]
     assert len(set(names)) == len(AWKWARD)

@@ -51,7 +51,7 @@ def read_pool(token: SecretStr | None, file: Path | None, *, is_sandbox: bool, m
 
 def _content(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8")
+        return file.read_text(encoding="utf-8-sig")  # some editors write a byte order mark
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "not UTF-8 text"
         raise TokenError(f"JUSTONEAPI_TOKEN_FILE: cannot read {file} ({reason}).") from None

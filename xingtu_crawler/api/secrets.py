@@ -1,7 +1,7 @@
-"""Keeping the token out of sight: the spellings in which it can show up, and how they are blotted out.
+"""Redaction: finds a token in any spelling and replaces it.
 
-The first line of defence is that the token is only ever in the URL that goes over the wire, and in no request or
-response that anyone sees; this is the second.
+This is the second line of defence. The first one is that the token is only in the URL that is sent, and in no request
+or response that other components see.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ _SALT = b"xingtu-crawler token fingerprint"
 
 
 def fingerprint(token: str) -> str:
-    """Return the name by which logs and `runs` call a token: salted, short, the same in every run."""
+    """Return the alias of a token in the log and in `runs`: a short salted hash, the same in every run."""
     return "token-" + hashlib.blake2b(token.encode(), key=_SALT, digest_size=4).hexdigest()
 
 
 def spellings(token: str) -> str:
-    """Return a regular expression for every way in which a token can come back.
+    """Return a regular expression that matches the token in every spelling.
 
-    Each character may be as it is, or escaped for URLs (also more than once: a URL in a URL), JSON, HTML or a
-    Python literal; a text may mix them, and servers differ in what they escape and in upper or lower case.
+    Each character may be plain, or escaped for URLs, JSON, HTML or a Python literal, any number of times (a URL in a
+    URL). A text may mix these, and servers differ in which characters they escape and in upper or lower case.
     """
     return "".join(map(_character, token))
 
@@ -35,7 +35,7 @@ def _character(character: str) -> str:
     plain = re.escape(character)
     if _UNCHANGED.fullmatch(character):
         return plain
-    # An environment variable that is not UTF-8 has halves of surrogate pairs in it: no token, but to be hidden too.
+    # An environment variable that is not UTF-8 contains halves of surrogate pairs. It is no token, but hidden as well.
     encoded = character.encode(errors="surrogatepass")
     octets = [_hexadecimal(octet, 2) for octet in encoded]
     utf16 = character.encode("utf-16-be", errors="surrogatepass")
@@ -60,11 +60,11 @@ def _hexadecimal(number: int, digits: int) -> str:
 
 
 class Redactor:
-    """Replaces every spelling of the given tokens, and the value of anything that reads `token=`, by `***`."""
+    """Replaces the given tokens in every spelling, and in texts the value of every `token=`, by `***`."""
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        # Letters and digits are never escaped: a text without the longest run of them needs no closer look. The
-        # longest token first, so that no part of it is left where it contains another.
+        # Letters and digits are never escaped, so a text without the token's longest run of them does not contain the
+        # token. The longest token comes first, so that nothing is left of a token that contains another.
         ordered = sorted(set(tokens), key=len, reverse=True)
         signs = [max(_UNCHANGED.findall(token), key=len, default="") for token in ordered]
         patterns = [spellings(token) for token in ordered]
@@ -73,14 +73,14 @@ class Redactor:
         self._bodies = [(sign.encode(), re.compile(each)) for sign, each in zip(signs, encoded, strict=True)]
 
     def text(self, text: str) -> str:
-        """Return `text` without any token in it."""
+        """Return `text` without the tokens and without the value of any `token=`."""
         for sign, spelling in self._texts:
             if sign in text:
                 text = spelling.sub(MASK, text)
         return _PARAMETER.sub(rf"\1{MASK}", text) if "=" in text else text
 
     def body(self, body: bytes) -> bytes:
-        """Return a response body without any of the tokens; what merely looks like one is left as it came."""
+        """Return a response body without the tokens; other values of `token=` stay, because they are data."""
         for sign, spelling in self._bodies:
             if sign in body:
                 body = spelling.sub(MASK.encode(), body)
