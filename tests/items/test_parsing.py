@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ast
 import copy
 import json
 from datetime import UTC, datetime
@@ -280,6 +281,47 @@ def test_what_mongodb_cannot_hold_is_kept_as_text(marketing: dict[str, Any], pat
     assert '"a\\u0000b"' in raws or "a\0b" in raws
     assert '"\\ud800"' in raws
     assert json.dumps(marketing) == before
+
+
+@pytest.mark.parametrize(("key", "stored"), [("a\0b", "a\\u0000b"), ("\ud800", "\\ud800")])
+@pytest.mark.parametrize(
+    ("place", "path"),
+    [
+        ("{}", ""),
+        ("{'base_resp': {}}", "base_resp."),
+        ("{'star_tags': [{}]}", "star_tags.0."),
+        ("{'zzz': [{}]}", "zzz.0."),
+        ("{'industry_list': [{}]}", "industry_list.0."),
+        ("{'tags_relation': {}}", "tags_relation."),
+    ],
+)
+def test_a_field_name_that_cannot_be_stored_is_escaped(
+    base: dict[str, Any], key: str, stored: str, place: str, path: str
+) -> None:
+    base.update(ast.literal_eval(place))
+    holder: Any = base
+    for step in path.split(".")[:-1]:
+        holder = holder[int(step)] if isinstance(holder, list) else holder[step]
+    holder[key] = None
+
+    parsed = parse("base_info", base, star_id=STAR_ID)
+
+    bson.encode({"data": parsed.data, "unparsed": parsed.unparsed, "unknown": parsed.unknown_fields})
+    found: Any = parsed.data
+    for step in path.split(".")[:-1]:
+        found = found[int(step)] if isinstance(found, list) else found[step]
+    assert stored in found
+    assert list(parsed.unparsed) == [f"{path}{stored}"]
+    assert parsed.unparsed[f"{path}{stored}"]["error"] == "the field name cannot be stored as it is"
+
+
+def test_a_field_name_in_a_json_text_is_escaped_too(base: dict[str, Any]) -> None:
+    base["tags_relation"] = '{"a\\u0000b": ["c"]}'
+
+    parsed = parse("base_info", base, star_id=STAR_ID)
+
+    bson.encode(parsed.data)
+    assert parsed.data["tags_relation"] == {"a\\u0000b": ["c"]}
 
 
 def test_two_paths_that_look_alike_are_both_kept(base: dict[str, Any]) -> None:
