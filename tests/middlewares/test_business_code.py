@@ -45,7 +45,7 @@ class Bench:
         )
 
     def request(self, *, sent_s_ago: float = 0.0, attempts: int = 0) -> Request:
-        """Return a request that was sent with the token so many seconds ago, after some failed attempts."""
+        """Return a request that was sent with the token `sent_s_ago` seconds ago, after `attempts` failed attempts."""
         known = {
             meta.ENDPOINT: "base_info",
             meta.TOKEN_ALIAS: self.session.alias("one"),

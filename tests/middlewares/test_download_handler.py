@@ -210,7 +210,7 @@ CHUNKED_AND_CUT = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab
     [
         (http(b"abc", length=10), ResponseDataLossError, "cut short"),
         (CHUNKED_AND_CUT, ResponseDataLossError, "cut short"),
-        (http(b"{}", headers="Content-Encoding: br\r\n"), ResponseDataLossError, "not asked for"),
+        (http(b"{}", headers="Content-Encoding: br\r\n"), ResponseDataLossError, "not requested"),
         (http(b"no gzip", headers="Content-Encoding: gzip\r\n"), ResponseDataLossError, "decompressed"),
         (
             http(gzip.compress(bytes(MAX_SIZE + 1)), headers="Content-Encoding: gzip\r\n"),

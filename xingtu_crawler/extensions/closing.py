@@ -1,4 +1,4 @@
-"""How a crawl ends before its work is done: the first reason counts, and everything that makes calls can ask for it."""
+"""Closes a crawl before its work is done. The first reason counts, and everything that makes calls can look it up."""
 
 from __future__ import annotations
 

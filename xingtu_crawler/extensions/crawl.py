@@ -123,7 +123,7 @@ class Crawl:
         self._crawler.stats.inc_value(f"xingtu/{what}", count)
 
     def _storage_lost(self, error: StorageError) -> None:
-        if self._is_store_ready:  # before that, `open` says so
+        if self._is_store_ready:  # before that, `open` logs it
             self.closing.give_up(error, "storage_unavailable")
 
     def _context(self, store: Store) -> CrawlContext:

@@ -165,7 +165,7 @@ class TokenDownloadHandler:
 
     def _decompressed(self, body: bytes, encoding: str) -> bytes:
         if encoding not in {"gzip", "x-gzip"}:
-            raise ResponseDataLossError("the answer is in an encoding that was not asked for")
+            raise ResponseDataLossError("the answer has an encoding that was not requested")
         try:
             return gunzip(body, max_size=self._max_size)
         except ValueError:  # no other is one

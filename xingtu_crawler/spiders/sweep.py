@@ -3,7 +3,7 @@
 Pages are requested one after the other. A page that fails is a hole, and paging goes on behind it. When paging has
 ended, each hole is requested once more; what fails again is left to the next crawl. `_TRANSITIONS` has the phases,
 `_LOSSES` what a page without authors means. The module knows no Scrapy and no MongoDB: `spiders.search` reports the
-result of each page and asks for the next one.
+result of each page and takes the next one.
 """
 
 from __future__ import annotations
