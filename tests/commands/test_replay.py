@@ -95,9 +95,9 @@ async def test_an_answer_that_mongodb_refuses_is_named_by_replay_and_status_and_
     Spill(directory, "run").add(build_answer(asked, body, fetched_at=datetime(2026, 3, 8, tzinfo=UTC)))
     for name in ("author_base_info", "quarantine"):
         await mongo_db.command("collMod", name, validator={"star_id": {"$ne": "7"}})
-    first = await mongo_db.author_marketing_info.find_one({})
+    first = await mongo_db.author_base_info.find_one({})
     assert first is not None
-    done = crawler("authors", star_ids=first["star_id"], endpoints="marketing_info")
+    done = crawler("authors", star_ids=first["star_id"], endpoints="base_info")
     assert "1 answers that MongoDB refuses are set aside in " in done.stderr
     assert "Closed (finished)" in done.stderr
     assert "MongoDB refuses 1 answers in 1 files" in " ".join(crawler.scrapy("status").stdout.split())
