@@ -30,9 +30,9 @@ class RecordingSweeps(Sweeps):
         super().__init__(*arguments)
         self.recorded: list[tuple[str, int]] = []
 
-    async def page_read(self, sweep: str, number: int, page: SearchPage, **facts: Any) -> None:
+    async def page_read(self, sweep: str, number: int, page: SearchPage, **facts: Any) -> int:
         self.recorded.append((sweep, number))
-        await super().page_read(sweep, number, page, **facts)
+        return await super().page_read(sweep, number, page, **facts)
 
     async def page_missed(self, sweep: str, number: int, **facts: Any) -> None:
         self.recorded.append((sweep, number))

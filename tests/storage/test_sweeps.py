@@ -5,13 +5,17 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import bson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage import documents
+from xingtu_crawler.storage.bounds import bounded
 from xingtu_crawler.storage.sweeps import RESULT_CAP, EarlierSweep, OpenSweep, Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
 
@@ -352,3 +356,44 @@ async def test_failures_of_pages_are_removed_with_their_sweep(sweeps: Sweeps, mo
     assert {each["_id"] async for each in mongo_db.failures.find()} == set(keys[1:])
     await start(sweeps, "q-2")
     assert {each["_id"] async for each in mongo_db.failures.find()} == {"search:qq-1:3", "base_info:q-1:3"}
+
+
+async def test_what_pages_say_beside_their_authors_is_bounded(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    pagination, notes = {"page": 1, "limit": 20, "has_more": True}, {str(number): 2**70 for number in range(99)}
+    left_out = await sweeps.page_read(
+        "q-1",
+        1,
+        page(1, pagination=pagination, facets=["x" * 1000] * 1000, session="s", **notes),
+        request_id="r" * 10_000,
+        fetched_at=NOW,
+    )
+    record = (await document(mongo_db))["pages"]["1"]
+    assert record["said"]["pagination"] == pagination
+    assert record["said"]["session"] == "s"
+    assert "facets" not in record["said"]
+    assert record["left_out"] == left_out > 1_000_000
+    assert len(record["request_id"]) == 300
+    assert len(bson.encode(record)) < 1600
+
+
+async def test_a_sweep_of_ten_thousand_pages_fits_into_a_document(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1, facets="x" * 600, bad={str(number): 2**70 for number in range(5)})
+    found = await document(mongo_db)
+    record = found["pages"]["1"]
+    assert "left_out" not in record
+    assert len(bson.encode({**found, "pages": {str(number): record for number in range(10_010)}})) < 16 * 2**20
+
+
+@given(
+    fields=st.dictionaries(
+        st.text(st.characters(codec="utf-8", exclude_characters="\0")), st.binary() | st.integers(0, 9)
+    ),
+    limit=st.integers(0, 200),
+)
+def test_bounded_fields_fit_and_nothing_fits_that_is_left_out(fields: dict[str, Any], limit: int) -> None:
+    kept, left_out = bounded(fields, limit)
+    assert kept.items() <= fields.items()
+    assert sum(len(bson.encode({name: value})) for name, value in kept.items()) <= limit
+    assert (left_out == 0) == (kept == fields)

@@ -102,7 +102,7 @@ class Recorder:
             for rank, (reason, body) in unreadable:
                 await self.quarantine_page(answer, reason, body, rank=rank)
             await turn.wait()
-            await self._sweeps.page_read(
+            left_out = await self._sweeps.page_read(
                 answer.sweep,
                 answer.page,
                 valid.page,
@@ -110,6 +110,8 @@ class Recorder:
                 fetched_at=answer.fetched_at,
                 stop=answer.stop,
             )
+        if left_out:
+            self._count("page_bytes_left_out", left_out)
         key = documents.page_failure_id(answer.sweep, answer.page)
         await self._forget_failure(key, answered_at=answer.fetched_at)
 

@@ -25,12 +25,15 @@ from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.storable import Notes, clean
 from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.storage.bounds import bounded, short
 from xingtu_crawler.storage.collections import FAILURES, SEARCH_HITS, SWEEPS
 from xingtu_crawler.storage.documents import page_failures
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 RESULT_CAP = 10_000
 """The API counts no further: a `total_count` of this size means this many authors or more."""
+_SAID_BYTES, _UNPARSED_BYTES = 700, 300
+"""Maximum size of what a page says beside its authors. 10,000 pages of one author each still fit into 16 MB."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,8 +166,10 @@ class Sweeps:
         request_id: str | None,
         fetched_at: datetime,
         stop: Stop | None = None,
-    ) -> None:
+    ) -> int:
         """Record that a page was read; call it once everything on the page is stored.
+
+        Returns how many bytes of what the page says beside its authors were left out, because they exceed the bound.
 
         Args:
             sweep: the `_id` of the sweep.
@@ -174,10 +179,14 @@ class Sweeps:
             fetched_at: when the page was fetched (UTC).
             stop: why no page follows this one; None if one does.
         """
-        said = clean(page.raw_meta, "", notes := Notes())
-        record = {"authors": len(page.authors), "request_id": request_id, "fetched_at": fetched_at, "said": said}
-        if notes.unparsed:
-            record["unparsed"] = notes.unparsed
+        cleaned = clean(page.raw_meta, "", notes := Notes())
+        said, left_out = bounded(cleaned, _SAID_BYTES, first="pagination")
+        unparsed, also_left_out = bounded(notes.unparsed, _UNPARSED_BYTES)
+        record = {"authors": len(page.authors), "request_id": short(request_id), "fetched_at": fetched_at, "said": said}
+        if unparsed:
+            record["unparsed"] = unparsed
+        if left_out + also_left_out:
+            record["left_out"] = left_out + also_left_out
         fields: dict[str, Any] = {
             "pages": {"$mergeObjects": ["$pages", {"$literal": {str(number): record}}]},
             "pages_read": {"$add": ["$pages_read", 1]},
@@ -187,6 +196,7 @@ class Sweeps:
             fields |= {"total_count": page.total_count, "capped": page.total_count >= RESULT_CAP}
         # Idempotent: once the page is recorded, the condition no longer matches.
         await self._update(sweep, [{"$set": fields}], unless=_has(number))
+        return left_out + also_left_out
 
     async def page_missed(self, sweep: str, number: int, *, hole: bool = True, stop: Stop | None = None) -> None:
         """Record that a page could not be fetched; `hole`: it is to be fetched again, `stop`: why it is the last."""
