@@ -364,13 +364,12 @@ async def test_what_pages_say_beside_their_authors_is_bounded(sweeps: Sweeps, mo
     left_out = await sweeps.page_read(
         "q-1",
         1,
-        page(1, pagination=pagination, facets=["x" * 1000] * 1000, session="s", **notes),
+        page(1, pagination=pagination, facets=["x" * 1000] * 1000, **notes),
         request_id="r" * 10_000,
         fetched_at=NOW,
     )
     record = (await document(mongo_db))["pages"]["1"]
     assert record["said"]["pagination"] == pagination
-    assert record["said"]["session"] == "s"
     assert "facets" not in record["said"]
     assert record["left_out"] == left_out > 1_000_000
     assert len(record["request_id"]) == 300
