@@ -1,4 +1,4 @@
-"""The response that a spider sees: a success of the API with its parsed envelope."""
+"""The response of an API call: made by the download handler, completed by the business-code middleware."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from xingtu_crawler.api.envelope import Envelope
 
 
 class ApiResponse(TextResponse):
-    """A successful response; `envelope` is its parsed body."""
+    """A response of the API; one that a spider sees is a success."""
 
-    attributes: tuple[str, ...] = (*TextResponse.attributes, "envelope")
+    attributes: tuple[str, ...] = (*TextResponse.attributes, "parsed_body")
 
-    def __init__(self, *args: Any, envelope: Envelope, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, parsed_body: Envelope | None = None, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.envelope = envelope
+        self.parsed_body = parsed_body
+
+    @property
+    def envelope(self) -> Envelope:
+        """The parsed body of a success."""
+        assert self.parsed_body is not None, "the business-code middleware has not seen this response"
+        return self.parsed_body

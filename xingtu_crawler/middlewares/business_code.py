@@ -199,16 +199,17 @@ class BusinessCodeMiddleware:
 
 
 def _api_response(request: Request, response: Response, decision: Decision) -> ApiResponse:
-    assert decision.envelope is not None
-    return ApiResponse(
-        response.url,
-        status=response.status,
-        headers=response.headers,
-        body=response.body,
-        flags=response.flags,
-        request=request,
-        envelope=decision.envelope,
-    )
+    if not isinstance(response, ApiResponse):  # from Scrapy's HTTP cache
+        response = ApiResponse(
+            response.url,
+            status=response.status,
+            headers=response.headers,
+            body=response.body,
+            flags=response.flags,
+            request=request,
+        )
+    response.parsed_body = decision.envelope
+    return response
 
 
 def _resend(request: Request, attempts: int, pause: float = 0.0) -> Request:

@@ -29,10 +29,13 @@ from yarl import URL
 
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.options import Options
 
 _NOTHING_SECRET = Redactor([])
+_END_OF_HEADERS = b"\r\n\r\n"
+"""What no header can contain."""
 
 
 class TokenDownloadHandler:
@@ -125,7 +128,8 @@ class TokenDownloadHandler:
             encoding = answer.headers.get("Content-Encoding", "identity").strip().lower()
             if encoding != "identity":
                 body = self._decompressed(body, encoding)
-            return Response(
+            kind = Response if redactor is _NOTHING_SECRET else ApiResponse
+            return kind(
                 request.url,
                 status=answer.status,
                 headers=_headers(answer, redactor),
@@ -183,11 +187,9 @@ def _sent(headers: Mapping[Any, Any]) -> dict[str, str]:
     }
 
 
-def _headers(answer: aiohttp.ClientResponse, redactor: Redactor) -> Headers:
+def _headers(answer: aiohttp.ClientResponse, redactor: Redactor) -> list[tuple[bytes, bytes]]:
     """Return the headers without the token, and without the encoding that the body no longer has."""
-    kept: dict[bytes, list[bytes]] = {}
-    for name, value in answer.raw_headers:
-        if name.lower() != b"content-encoding":
-            clean = redactor.text(value.decode(errors="surrogateescape")).encode(errors="surrogateescape")
-            kept.setdefault(name, []).append(clean)
-    return Headers(kept)
+    kept = [each for each in answer.raw_headers if each[0].lower() != b"content-encoding"]
+    values = _END_OF_HEADERS.join(value for _, value in kept)
+    clean = redactor.text(values.decode(errors="surrogateescape")).encode(errors="surrogateescape")
+    return [(name, value) for (name, _), value in zip(kept, clean.split(_END_OF_HEADERS), strict=False)]
