@@ -134,7 +134,7 @@ def test_the_followers_warning_ends_above_a_thousand() -> None:
     assert not build(follower_range="1-1001").warnings
 
 
-def test_labels_that_are_nowhere_listed_pass_without_a_word() -> None:
+def test_undocumented_labels_pass_without_a_warning() -> None:
     assert build(location="深圳市,吉林市", content_theme="天文观测").warnings == ()
 
 

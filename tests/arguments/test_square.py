@@ -72,7 +72,7 @@ def test_an_unknown_name_like_no_other_is_a_filter_with_a_warning() -> None:
     assert query.warnings == ("blueVerified=true: blueVerified is not a known search filter; it is sent as given.",)
 
 
-def test_a_forced_filter_passes_whatever_it_looks_like() -> None:
+def test_a_forced_filter_passes_unchecked() -> None:
     query = parse_square({"filter.platfrom": "Some Value", "filter.star_ids": "1"}).queries[0]
     assert query.filters == {"platfrom": "Some Value", "star_ids": "1"}
     assert query.warnings == (

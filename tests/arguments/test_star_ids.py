@@ -51,7 +51,7 @@ def test_what_is_wrong_in_a_file_is_said_with_its_line(tmp_path: Path, content: 
     assert file_refusal(path) == f"{path}{problem}"
 
 
-def test_a_file_is_read_as_people_write_it(tmp_path: Path) -> None:
+def test_a_file_may_have_a_byte_order_mark_comments_and_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_bytes(b"\xef\xbb\xbf1\r\n\r\n# 7,8\r\n2, 3 ,,1 # four is 4, not wanted\r\n 6629722295873044494,\r\n5")
     assert list(read_star_ids(path)) == ["1", "2", "3", "1", "6629722295873044494", "5"]

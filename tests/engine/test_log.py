@@ -181,7 +181,7 @@ def test_a_warning_is_hidden() -> None:
     assert SIGN not in journal.text
 
 
-async def test_an_exception_that_nobody_retrieves_is_hidden() -> None:
+async def test_an_unretrieved_exception_is_hidden() -> None:
     protect([TOKEN])
     with Journal("asyncio") as journal:
         asyncio.get_running_loop().call_exception_handler({"message": f"lost {TOKEN}", "exception": ValueError(TOKEN)})
@@ -267,7 +267,7 @@ def answer() -> DetailAnswer:
         ("item_error", logging.ERROR, "Could not store base_info of 7000000000000000001 (SHORT_VIDEO)"),
     ],
 )
-def test_what_is_said_of_an_item_is_short(answer: DetailAnswer, method: str, level: int, line: str) -> None:
+def test_messages_about_items_are_short(answer: DetailAnswer, method: str, level: int, line: str) -> None:
     formatter = XingtuLogFormatter()
     arguments = {
         "scraped": (answer, Response("https://api.example.com"), Spider("x")),
@@ -280,7 +280,7 @@ def test_what_is_said_of_an_item_is_short(answer: DetailAnswer, method: str, lev
 
 
 @pytest.mark.parametrize(("level", "number"), [("DEBUG", logging.DEBUG), ("INFO", logging.INFO)])
-def test_what_is_dropped_for_another_reason_is_not_called_quarantined(
+def test_an_item_dropped_for_another_reason_is_not_called_quarantined(
     level: str, number: int, answer: DetailAnswer
 ) -> None:
     error = DropItem("MongoDB is gone", log_level=level)
@@ -292,7 +292,7 @@ def test_what_is_dropped_for_another_reason_is_not_called_quarantined(
     )
 
 
-def test_a_download_error_is_told_in_one_line() -> None:
+def test_a_download_error_is_one_line() -> None:
     said = XingtuLogFormatter().download_error(
         failed(ValueError("why")), Request("https://api.example.com"), Spider("x"), "details"
     )
@@ -301,7 +301,7 @@ def test_a_download_error_is_told_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(("level", "says"), [("DEBUG", True), ("INFO", False), (10, True), ("WARNING", False)])
-def test_what_is_said_of_every_call_is_only_put_together_where_it_is_logged(level: str | int, says: bool) -> None:
+def test_messages_about_single_calls_are_built_only_if_they_are_logged(level: str | int, says: bool) -> None:
     formatter = XingtuLogFormatter.from_crawler(get_crawler(settings_dict={"LOG_LEVEL": level}))
     request = Request("https://example.com")
     spider = Spider("some")

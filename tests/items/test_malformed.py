@@ -53,7 +53,7 @@ async def test_answers_that_are_spoiled_in_every_way(mongo_uri: str, mongo_db: D
     assert min(result.by_place["document"], result.by_place["quarantine"]) > 300
 
 
-def test_answers_that_nobody_has_thought_of(mongo_uri: str) -> None:
+def test_malformed_answers_of_the_fuzzer(mongo_uri: str) -> None:
     found: list[Malformed] = []
 
     @given(st.sampled_from([*DETAILS, SEARCH.name]), BODIES)

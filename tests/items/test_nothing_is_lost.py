@@ -159,7 +159,7 @@ def test_any_json_is_refused_or_read(endpoint: str, payload: Any) -> None:
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(value=ANY_JSON)
-def test_whatever_a_json_text_holds_is_survived(payloads: dict[str, Any], value: Any) -> None:
+def test_any_json_text_can_be_parsed(payloads: dict[str, Any], value: Any) -> None:
     text = json.dumps(value)
     names = ("last_10_items", "game_type", "tags_relation", "content_theme_labels_180d", "assign_task_price_list")
     payload = copy.deepcopy(payloads["search"])

@@ -152,7 +152,7 @@ def test_zeros_of_recommended_videos_are_not_supplied(payloads: dict[str, Any]) 
     payload = changed(payloads["rec_videos"], "masterpiece_videos.0.play", 0)
     payload = changed(payload, "masterpiece_videos.1.like", 5)
     payload["masterpiece_videos"][0]["item_id"] = "0"
-    payload["masterpiece_videos"][0]["zero_that_nobody_knows"] = 0
+    payload["masterpiece_videos"][0]["unknown_zero"] = 0
 
     first, second = parse("rec_videos", payload, star_id=STAR_ID).data["masterpiece_videos"]
 
@@ -161,7 +161,7 @@ def test_zeros_of_recommended_videos_are_not_supplied(payloads: dict[str, Any]) 
         "item_id": "0",
         "play": 0,
         "create_time": datetime(2025, 9, 25, 19, 39, 4, tzinfo=UTC),
-        "zero_that_nobody_knows": 0,
+        "unknown_zero": 0,
     }
     assert second["like"] == 5
     assert second["comment"] is None
@@ -382,7 +382,7 @@ def test_another_authors_answer_is_refused(
     assert str(refused.value) == reason
 
 
-def test_a_search_author_other_than_the_one_asked_for_is_refused(search: dict[str, Any]) -> None:
+def test_a_search_author_other_than_the_requested_one_is_refused(search: dict[str, Any]) -> None:
     with pytest.raises(IdentityError):
         parse("search", search, star_id=STAR_ID)
 

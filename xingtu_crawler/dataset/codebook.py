@@ -79,8 +79,8 @@ _RULES = """\
 - Every typed field may be null: the value was not supplied, was empty, or did not fit (then it is in `crawl.unparsed`).
 - Ids are strings, as they have up to 19 digits. Money is yuan. Counts are raw counts.
 - Times are UTC datetimes; 2038-01-01 in an end of validity means open-ended.
-- Codes are stored raw. "Not documented" in a description means that the provider does not explain the field; "by its
-  name" or "by its look" means a guess.
+- Codes are stored raw. "Not documented" in a description means that the provider does not explain the field; "guess"
+  means that the meaning is inferred from the name or the values of the field.
 - `[]` in a path stands for every element of a list, `*` for every key of an object whose keys are data.
 - A field marked † is volatile: it changes without meaning and is not part of `crawl.content_hash`, so that a change in
   it alone begins no new spell.

@@ -1,6 +1,6 @@
-"""Typed models of the payloads, and what is read off them: content hash, videos, the search page.
+"""Typed models of the payloads, and what is derived from them: content hash, videos, search page.
 
-Nothing in here knows Scrapy or MongoDB. Importing the package registers the models of the five endpoints.
+Knows nothing about Scrapy or MongoDB. Importing the package registers the models of the five endpoints.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
-"""What flows from spiders to pipelines: answers as they came, and questions that got none.
+"""The items that spiders yield: answers as received, and failed requests.
 
-The raw body travels with an answer until it is stored, so that nothing that was paid for can be lost on the way.
+An answer carries its raw body until it is stored, so that no paid answer can be lost on the way.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from xingtu_crawler.api.envelope import Envelope
 
 @dataclass(slots=True)
 class DetailAnswer:
-    """One author's details from one endpoint on one platform."""
+    """The details of one author from one endpoint on one platform."""
 
     endpoint: str
     star_id: str
@@ -23,7 +23,7 @@ class DetailAnswer:
     body: bytes = field(repr=False)
     fetched_at: datetime
     had_failed: bool = False
-    """Whether `failures` held an entry for this question when it was asked."""
+    """Whether `failures` had an entry for this request when it was sent."""
 
     def __str__(self) -> str:
         return f"{self.endpoint} of {self.star_id} ({self.platform})"
@@ -31,11 +31,11 @@ class DetailAnswer:
 
 @dataclass(frozen=True, slots=True)
 class Stop:
-    """Why the paging of a sweep ended. It travels with the page that ended it, so that both are stored as one."""
+    """Why the paging of a sweep ended. Part of the page that ended it, so that both are stored in one write."""
 
     reason: str
     next_page: int | None = None
-    """Where paging can go on; None where the search has no further page."""
+    """The page at which paging can resume; None if the search has no further page."""
 
 
 @dataclass(slots=True)
@@ -48,9 +48,9 @@ class SearchAnswer:
     body: bytes = field(repr=False)
     fetched_at: datetime
     stop: Stop | None = None
-    """Why no page follows this one; None where one does."""
+    """Why no page follows this one; None if one does."""
     tried_again: bool = False
-    """Whether this crawl asks the page once more, should it be no search page."""
+    """Whether this crawl requests the page again if it is not a search page."""
 
     def __str__(self) -> str:
         return f"page {self.page} of sweep {self.sweep}"
@@ -58,7 +58,7 @@ class SearchAnswer:
 
 @dataclass(slots=True)
 class FailedRequest:
-    """A question without a usable answer; `star_id` and `platform`, or `sweep` and `page`, say which."""
+    """A request without a usable answer, identified by `star_id` and `platform`, or by `sweep` and `page`."""
 
     endpoint: str
     code: int | None
@@ -73,17 +73,17 @@ class FailedRequest:
     sweep: str | None = None
     page: int | None = None
     body: bytes | None = field(default=None, repr=False)
-    """The last body that came, where one came that may have been paid for: it goes to quarantine."""
+    """The last body received, if it may have been billed: it goes to quarantine."""
     stop: Stop | None = None
-    """Of a page: why no page follows this one; None where one does."""
+    """Of a page: why no page follows this one; None if one does."""
     tried_again: bool = False
-    """Of a page: whether this crawl asks it once more. It counts as failed when it has failed for good."""
+    """Of a page: whether this crawl requests it again. It counts as failed only after the last attempt."""
 
     @classmethod
     def of_unfit(cls, answer: DetailAnswer | SearchAnswer, why: str) -> Self:
-        """Return the record of a question whose answer came, was paid for, and cannot be a document.
+        """Return the failure for an answer that was billed and cannot be a document.
 
-        Asking for details again at once would buy the same; a page without its authors is a page that is missing.
+        Fetching details again at once would return the same, so they are terminal. A page without authors is missing.
         """
         unfit = cls(
             endpoint=answer.endpoint if isinstance(answer, DetailAnswer) else "search",

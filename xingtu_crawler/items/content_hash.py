@@ -1,6 +1,6 @@
-"""The hash of what a document says: two answers that mean the same hash the same. It knows no MongoDB.
+"""The content hash of a document: equal for answers with the same meaning.
 
-Time is what it costs: every answer is hashed, so the volatile paths are compiled once.
+Every answer is hashed, so the volatile paths are compiled once.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ VOLATILE: dict[str, frozenset[str]] = {
             "attribute_datas.last_10_items[].item_cover",
             "attribute_datas.last_10_items[].item_url",
             "attribute_datas.last_10_items[].url",
-            "extra_data",  # how this search came upon the author
+            "extra_data",  # how this search found the author
             "items",  # the videos that this search shows; what they say of a video is in `videos`
         }
     ),
     "video_distribution": frozenset({"base_resp"}),
 }
-"""Per endpoint, the paths of `data` that change without meaning, left out of the hash (`[]`: any element of a list)."""
+"""Per endpoint, the paths of `data` that change without meaning; the hash ignores them (`[]`: any list element)."""
 
 _Tree: TypeAlias = "dict[str, _Tree | None]"
 _EMPTY: _Tree = {}
@@ -60,8 +60,8 @@ _EMPTY: _Tree = {}
 def content_hash(endpoint: str, data: dict[str, Any], unparsed: Mapping[str, Mapping[str, Any]] | None = None) -> str:
     """Return 32 hex digits over `data` and `unparsed` of `parse`, whatever the order of their keys.
 
-    A field that is null counts as absent, so that a field a later model adds changes no hash; one that is null because
-    its value did not fit counts as that value. A datetime counts as its moment, a naive one as UTC.
+    A null field counts as absent, so that a field added by a later model changes no hash; a field that is null because
+    its value did not fit counts as that value. A datetime counts as its moment; a naive one is UTC.
     """
     volatile = _volatile(endpoint)
     text = orjson.dumps(_prune(data, volatile), default=_moment, option=_CANONICAL)
@@ -82,7 +82,7 @@ def _moment(value: object) -> list[object]:
 
 
 def _prune(value: Any, volatile: _Tree) -> Any:
-    """Return `value` without null fields and without what `volatile` leads to (None: this path ends here)."""
+    """Return `value` without null fields and without the volatile paths (None in the tree: the path ends here)."""
     if isinstance(value, dict):
         if volatile:
             find = volatile.get
@@ -104,7 +104,7 @@ _CONTAINERS = frozenset({dict, list})
 
 
 def _is_volatile(path: str, volatile: _Tree) -> bool:
-    """Tell whether `path`, with the indexes of lists (`videos.3.url`), is volatile, or lies within what is."""
+    """Return whether `path`, with list indexes (`videos.3.url`), is volatile or inside a volatile path."""
     tree: _Tree | None = volatile
     for step in path.split("."):
         if tree is None:

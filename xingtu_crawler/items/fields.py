@@ -1,6 +1,6 @@
-"""The types of the fields: how one value as the API sends it becomes the value that is stored.
+"""The types of fields: converters from a value as the API sends it to the value that is stored.
 
-A converter raises `PydanticCustomError` for a value that does not fit; it knows nothing of paths or payloads.
+A converter raises `PydanticCustomError` for a value that does not fit. It knows nothing about paths or payloads.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ def to_float(value: object) -> float | None:
     else:
         raise PydanticCustomError("float", "not a number")
     if _MINUS_EXACT_DOUBLE < number < _EXACT_DOUBLE:
-        return number or 0.0  # -0.0 is the same number, and would be another content
+        return number or 0.0  # -0.0 is the same number, but would give another hash
     if not isfinite(number):
         raise PydanticCustomError("float", "not a finite number")
     if _is_inexact(number, value):
@@ -128,7 +128,7 @@ def _moment(seconds: int) -> datetime:
 
 
 def to_text(value: object) -> str | None:
-    """Return text as it is; text that is not Unicode (a lone surrogate) does not fit."""
+    """Return text unchanged; text that is not Unicode (a lone surrogate) does not fit."""
     if isinstance(value, str):
         if value.isascii() or is_storable_text(value):
             return value
@@ -139,7 +139,7 @@ def to_text(value: object) -> str | None:
 
 
 def to_id(value: object) -> str | None:
-    """Return an id as text: an integer becomes its decimal text, a float may have lost digits and does not fit."""
+    """Return an id as text. An integer becomes its decimal text; a float may have lost digits, so it does not fit."""
     if isinstance(value, int) and not isinstance(value, bool):
         try:
             return str(value)
@@ -151,7 +151,7 @@ def to_id(value: object) -> str | None:
 
 
 def decode(value: object) -> Any:
-    """Return what a JSON text holds; `""` is None, and what is no text is taken as already decoded."""
+    """Return the value of a JSON text; `""` is None, and a value that is not text is returned as it is."""
     if not isinstance(value, str):
         return value
     if not value:
@@ -181,4 +181,4 @@ TextListMap = Annotated[dict[str, list[Text] | None] | None, Decoded]
 AnyJson = Annotated[Any, Decoded]
 AnyList = Annotated[list[Any] | None, Decoded]
 AnyObject = Annotated[dict[str, Any] | None, Decoded]
-"""JSON, lists and objects of a shape nobody has seen: decoded, and stored as they came."""
+"""JSON, lists and objects of an undocumented shape: decoded, and stored as they came."""

@@ -1,4 +1,4 @@
-"""One page of the author search: its authors as they came, and what it says of the whole. It types no author."""
+"""One page of the author search: its authors as received, and its pagination. It does not type the authors."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ __all__ = ["SearchPage", "parse_page", "star_id_of"]
 class SearchPage:
     """A page of the search.
 
-    `total_count` counts authors and is 10000 where there are more. A figure is None where the page does not say it
-    readably. `authors` are the raw elements in rank order; `raw_meta` is all else of the payload, as it came.
+    `total_count` is a number of authors, 10000 if there are more. A figure is None if it is absent or not readable.
+    `authors` are the raw elements in rank order; `raw_meta` is the rest of the payload as received.
     """
 
     page: int | None
@@ -31,7 +31,7 @@ class SearchPage:
 
 
 def parse_page(payload: object) -> SearchPage:
-    """Read `data` of a search answer; raise `IdentityError` where it is no search answer."""
+    """Read `data` of a search answer; raise `IdentityError` if it is not a search page."""
     if not isinstance(payload, dict):
         raise IdentityError(f"the search page is {type(payload).__name__} and not an object")
     if "authors" not in payload:

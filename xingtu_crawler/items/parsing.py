@@ -1,6 +1,6 @@
-"""`parse`: a payload becomes typed data plus a list of what did not fit. Lenient per field, strict per identity.
+"""`parse`: turns a payload into typed data and a list of values that did not fit.
 
-It knows the registry of the models, but no endpoint, no MongoDB and no Scrapy.
+Lenient about every field, strict about identity. Knows the registry of models, no single endpoint.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ class Parsed:
 
     `data` holds plain values that BSON can encode. `unparsed` maps the path of each value that did not fit
     (`price_info.3.price`) to `{"raw", "error"}`; the typed field is then None, and `raw` is the value as it came, or
-    its JSON text where MongoDB cannot store it. `unknown_fields` are the sorted paths that no model names
+    its JSON text if MongoDB cannot store it. `unknown_fields` are the sorted paths that no model names
     (`price_info[].new_field`); their values stay in `data` as they came.
     """
 
@@ -30,10 +30,9 @@ class Parsed:
 
 
 def parse(endpoint: str, payload: object, *, star_id: str | None) -> Parsed:
-    """Type `payload`, an answer of `endpoint` about `star_id` (None: whoever it is about), without changing it.
+    """Type `payload`, an answer of `endpoint` about `star_id` (None: about any author), without changing it.
 
-    Raises `IdentityError` when it is not such an answer, and nothing else whatever it holds; an endpoint without
-    a model is a `KeyError`.
+    Raises `IdentityError` if it is not such an answer, `KeyError` for an endpoint without a model, and nothing else.
     """
     model = MODELS[endpoint]
     if not isinstance(payload, dict):

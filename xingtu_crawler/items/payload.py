@@ -1,6 +1,6 @@
-"""The bases of the models: `Payload`, one per endpoint, registers itself; `Part` is an object inside one.
+"""The base classes of the models: `Payload`, one per endpoint, registers itself; `Part` is an object inside one.
 
-A model says what the fields are called, their types and meaning; how misfits are survived is `parse`'s business.
+A model declares names, types and meanings of fields; `parse` handles the values that do not fit.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ MODELS: dict[str, type[Payload]] = {}
 
 
 class Part(BaseModel):
-    """An object inside a payload. Every field may be absent; fields that no model names are kept."""
+    """An object inside a payload. Every field may be absent; unknown fields are kept."""
 
     model_config = ConfigDict(extra="allow")
 
     sparse: ClassVar[bool] = False
-    """True: only the fields that came are stored; False: every field is, as null where it did not come."""
+    """True: only fields that are present are stored. False: absent fields are stored as null."""
 
     zero_is_null: ClassVar[frozenset[str]] = frozenset()
     """The fields in which 0, "0", "", [] and false mean "not supplied": they are stored as null."""
@@ -40,16 +40,16 @@ class Payload(Part):
 
     @classmethod
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
-        """Raise `IdentityError` unless `payload`, as it came, is an answer of this endpoint about `star_id`.
+        """Raise `IdentityError` unless `payload`, as received, is an answer of this endpoint about `star_id`.
 
-        This one asks for at least one of the endpoint's own fields; an endpoint whose answers bear an id asks more.
+        This method requires at least one of the endpoint's own fields; models of answers with an id check that too.
         """
         if own_fields(cls).isdisjoint(payload):
             raise IdentityError("the payload has none of the fields of its endpoint")
 
 
 class BaseResp(Part):
-    """The second status layer, checked before a payload gets here."""
+    """The second status layer; `api` checks it before a payload is typed."""
 
     status_code: Int = about("Inner status; 0 is success.")
     status_message: Text = about("Inner status in words; may be empty.")
@@ -57,12 +57,12 @@ class BaseResp(Part):
 
 @cache
 def own_fields(model: type[Payload]) -> frozenset[str]:
-    """Return the fields that only `model`'s endpoint answers: all but the status layer every payload has."""
+    """Return the fields of the endpoint of `model`: all but the status layer, which every payload has."""
     return frozenset(model.model_fields) - {"base_resp"}
 
 
 def require_id(name: str, raw: object, star_id: str | None) -> None:
-    """Raise `IdentityError` unless the id `raw`, called `name`, is that of `star_id` (None: of anybody)."""
+    """Raise `IdentityError` unless the id `raw` in the field `name` equals `star_id` (None: is any id)."""
     try:
         found = to_id(raw)
     except PydanticCustomError:

@@ -1,4 +1,4 @@
-"""The model of "Author Recommended Videos (V1)": four lists of videos. It knows which zeros mean "not supplied"."""
+"""The model of "Author Recommended Videos (V1)": four lists of videos, in which most zeros mean "not supplied"."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ ALWAYS_SUPPLIED = frozenset({"item_id", "create_time", "play"})
 
 
 class RecVideo(Part):
-    """One video. Only `item_id`, `create_time` and `play` were ever seen filled; the rest is named, not documented."""
+    """One video. The answers seen fill `item_id`, `create_time` and `play`; no other field is documented."""
 
-    acu: Int = about("Average concurrent viewers of a live stream, by its name. Null: not supplied.")
-    avg_watch: Float = about("Average watch time, by its name; unit not documented. Null: not supplied.")
-    barrage: Int = about("Bullet comments, by its name, a count. Null: not supplied.")
+    acu: Int = about("Average concurrent viewers of a live stream (guess). Null: not supplied.")
+    avg_watch: Float = about("Average watch time (guess); unit not documented. Null: not supplied.")
+    barrage: Int = about("Bullet comments (guess), a count. Null: not supplied.")
     biz_id: Id = about("Id of the business object; meaning not documented. Null: not supplied.")
     comment: Int = about("Comments, a raw count. Null: not supplied.")
     core_user_id: Id = about("Id of the author's Douyin account. Null: not supplied.")
     create_time: Time = about("When the video was published. Unix seconds -> UTC datetime.")
-    create_timestamp: Time = about("As `create_time`, by its name. Unix seconds -> UTC datetime. Null: not supplied.")
-    duration: Float = about("Length, by its name; unit not documented (seconds is a guess). Null: not supplied.")
-    duration_min: Float = about("Length in minutes, by its name. Null: not supplied.")
-    fans_club: Int = about("New members of the fan club, by its name, a count. Null: not supplied.")
+    create_timestamp: Time = about("As `create_time` (guess). Unix seconds -> UTC datetime. Null: not supplied.")
+    duration: Float = about("Length (guess); unit not documented (seconds is a guess). Null: not supplied.")
+    duration_min: Float = about("Length in minutes (guess). Null: not supplied.")
+    fans_club: Int = about("New members of the fan club (guess), a count. Null: not supplied.")
     favorite: Int = about("Favourites, a raw count. Null: not supplied.")
     finish_time: Float = about(
         "Meaning and unit not documented by the provider, stored as a number. Null: not supplied."
@@ -30,12 +30,12 @@ class RecVideo(Part):
     head_image_uri: Text = about("URI of the cover image. Null: not supplied.")
     head_image_uris: AnyList = about("URIs of images; shape not documented, stored as it came. Null: not supplied.")
     head_image_url_signed: Text = about("Signed URL of the cover image, expires. Null: not supplied.")
-    height: Int = about("Height of the picture, by its name, pixels. Null: not supplied.")
+    height: Int = about("Height of the picture (guess), pixels. Null: not supplied.")
     impression: Int = about("Impressions, a raw count. Null: not supplied.")
     industry: Text = about("Industry. Null: not supplied.")
-    interact_rate: Float = about("Interactions per play, by its name, a ratio 0-1. Null: not supplied.")
-    is_hot: Bool = about("Whether the video went viral, by its name. Null: not supplied; never false.")
-    is_playlet: Bool = about("Whether it is an episode of a short drama, by its name. Null: not supplied; never false.")
+    interact_rate: Float = about("Interactions per play (guess), a ratio 0-1. Null: not supplied.")
+    is_hot: Bool = about("Whether the video went viral (guess). Null: not supplied; never false.")
+    is_playlet: Bool = about("Whether it is an episode of a short drama (guess). Null: not supplied; never false.")
     item_animated_cover: Text = about("URL of the animated cover. Null: not supplied.")
     item_cover: Text = about("URL of the cover. Null: not supplied.")
     item_date: Text = about("Date as text; format not documented. Null: not supplied.")
@@ -43,22 +43,22 @@ class RecVideo(Part):
     item_title: Text = about("Title. Null: not supplied.")
     like: Int = about("Likes, a raw count. Null: not supplied.")
     live_status: Int = about("Code of a live stream's state; codes not documented. Null: not supplied.")
-    max_watch: Int = about("Most concurrent viewers of a live stream, by its name. Null: not supplied.")
+    max_watch: Int = about("Most concurrent viewers of a live stream (guess). Null: not supplied.")
     media_type: Int = about("Code of the kind of medium; codes not documented. Null: not supplied.")
     original_status: Int = about("Code; meaning not documented by the provider. Null: not supplied.")
     play: Int = about("Plays, a raw count; 0 is 0.")
-    play_over_5min: Int = about("Plays of more than five minutes, by its name, a count. Null: not supplied.")
-    read_cnt: Int = about("Reads of a picture-and-text post, by its name, a count. Null: not supplied.")
-    repin: Int = about("Reposts or pins, by its name; meaning not documented. Null: not supplied.")
-    send_gift: Int = about("Gifts sent in a live stream, by its name, a count. Null: not supplied.")
-    send_prop: Int = about("Props sent in a live stream, by its name, a count. Null: not supplied.")
-    send_red_packet: Int = about("Red packets sent in a live stream, by its name, a count. Null: not supplied.")
+    play_over_5min: Int = about("Plays of more than five minutes (guess), a count. Null: not supplied.")
+    read_cnt: Int = about("Reads of a picture-and-text post (guess), a count. Null: not supplied.")
+    repin: Int = about("Reposts or pins (guess); meaning not documented. Null: not supplied.")
+    send_gift: Int = about("Gifts sent in a live stream (guess), a count. Null: not supplied.")
+    send_prop: Int = about("Props sent in a live stream (guess), a count. Null: not supplied.")
+    send_red_packet: Int = about("Red packets sent in a live stream (guess), a count. Null: not supplied.")
     share: Int = about("Shares, a raw count. Null: not supplied.")
     status: Int = about("Code of the video's state; codes not documented. Null: not supplied.")
     title: Text = about("Title. Null: not supplied.")
     url: Text = about("URL of the video. Null: not supplied.")
-    video_id: Id = about("Id of the video file, by its name. Null: not supplied.")
-    width: Int = about("Width of the picture, by its name, pixels. Null: not supplied.")
+    video_id: Id = about("Id of the video file (guess). Null: not supplied.")
+    width: Int = about("Width of the picture (guess), pixels. Null: not supplied.")
 
 
 RecVideo.zero_is_null = frozenset(RecVideo.model_fields) - ALWAYS_SUPPLIED
@@ -72,5 +72,5 @@ class RecVideos(Payload, endpoint="rec_videos"):
     base_resp: BaseResp | None = about("Inner status of the answer.")
     masterpiece_videos: Videos = about("Videos the author presents as masterpieces.")
     newest_videos: Videos = about("Newest videos.")
-    order_hot_videos: Videos = about("Most played videos made for orders (paid), by its name.")
-    personal_hot_videos: Videos = about("Most played personal (unpaid) videos, by its name.")
+    order_hot_videos: Videos = about("Most played videos made for orders (paid) (guess).")
+    personal_hot_videos: Videos = about("Most played personal (unpaid) videos (guess).")

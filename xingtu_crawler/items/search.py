@@ -1,4 +1,4 @@
-"""The model of "Author Search (V1)": one element of `authors`. It knows its fields and where an author's id stands."""
+"""The model of "Author Search (V1)": one element of `authors`, and the author's id in it."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from xingtu_crawler.items.payload import Part, Payload, require_id
 class DemanderBehavior(Part):
     """What the account behind the token did with this author."""
 
-    added_author_list: Bool = about("Whether the author is on one of the account's lists, by its name.")
-    cooperated: Bool = about("Whether the account worked with the author, by its name.")
-    viewd_author_page: Bool = about("Whether the account viewed the author's page, by its name (spelt so).")
+    added_author_list: Bool = about("Whether the author is on one of the account's lists (guess).")
+    cooperated: Bool = about("Whether the account worked with the author (guess).")
+    viewd_author_page: Bool = about("Whether the account viewed the author's page (guess; the API's spelling).")
 
 
 class SearchExtraData(Part):
-    """How the search came upon the author; it differs from call to call."""
+    """How the search found the author; it differs from call to call."""
 
     content_query_from_word: Text = about("Meaning not documented by the provider; empty in every answer seen.")
     content_query_score: Float = about("Score of a content search; scale not documented by the provider.")
@@ -67,14 +67,14 @@ class SearchAuthor(Payload, endpoint="search"):
     """An author as the search shows it."""
 
     attribute_datas: AuthorAttributes | None = about("The author's figures. All values come as text.")
-    extra_data: SearchExtraData | None = about("How the search came upon the author; differs from call to call.")
+    extra_data: SearchExtraData | None = about("How the search found the author; it differs from call to call.")
     items: list[SearchItem | None] | None = about("Videos shown beside the author.")
     star_id: Id = about("Xingtu id of the author; the argument `oAuthorId` of the detail endpoints.")
     task_infos: list[TaskInfo | None] | None = about("Kinds of task the author offers, with prices.")
 
     @classmethod
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
-        """Raise `IdentityError` unless `star_id` is digits, and the attributes' `id` is the same where there is one."""
+        """Raise `IdentityError` unless `star_id` is digits and equals the attributes' `id`, if they have one."""
         found = star_id_of(payload)
         if found is None:
             raise IdentityError("star_id is missing or not a number")
@@ -86,7 +86,7 @@ class SearchAuthor(Payload, endpoint="search"):
 
 
 def star_id_of(element: object) -> str | None:
-    """Return the author's id of one element of a search answer's `authors`, or None where it has no valid one."""
+    """Return the author's id of one element of a search answer's `authors`; None if it has no valid one."""
     raw = element.get("star_id") if isinstance(element, dict) else None
     if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**20:
         return str(raw)

@@ -1,6 +1,6 @@
-"""What MongoDB can hold: finds, and takes out, the values of a JSON payload that BSON cannot encode.
+"""Replaces the values of a JSON payload that BSON cannot encode, and keeps them in `Notes`.
 
-It knows no model and no field; what it takes out is handed to a `Notes`, so that nothing is lost.
+Knows no model and no field.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from typing import Any, Final
 
 INT64: Final = range(-(2**63), 2**63)
 MAX_DEPTH: Final = 60
-"""Levels of nesting kept as such; MongoDB refuses documents of more than 100."""
+"""Maximum number of nesting levels that are kept; MongoDB refuses documents of more than 100."""
 
 
 @dataclass(slots=True)
 class Notes:
-    """What one payload held that no model foresaw; `unparsed` and `unknown` are as in `Parsed`."""
+    """The values of one payload that did not fit, and its unknown fields; as in `Parsed`."""
 
     unparsed: dict[str, dict[str, Any]] = field(default_factory=dict)
     unknown: set[str] = field(default_factory=set)
@@ -29,7 +29,7 @@ class Notes:
 
 
 def is_storable_text(text: str) -> bool:
-    """Tell whether `text` is Unicode; JSON can hold half a surrogate pair, BSON cannot."""
+    """Return whether `text` is valid Unicode; JSON can hold half a surrogate pair, BSON cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -38,12 +38,12 @@ def is_storable_text(text: str) -> bool:
 
 
 def is_storable_key(key: object) -> bool:
-    """Tell whether `key` can be a field name in BSON."""
+    """Return whether `key` can be a field name in BSON."""
     return isinstance(key, str) and "\0" not in key and is_storable_text(key)
 
 
 def is_storable(value: object, depth: int = 0) -> bool:
-    """Tell whether MongoDB can hold the JSON value `value` as it is."""
+    """Return whether MongoDB can store the JSON value `value` unchanged."""
     if isinstance(value, str):
         return is_storable_text(value)
     if value is None or isinstance(value, bool | float):
@@ -58,14 +58,14 @@ def is_storable(value: object, depth: int = 0) -> bool:
 
 
 def as_text(value: object) -> str:
-    """Return `value` as JSON text, ASCII only; raise `RecursionError` where it is nested too deeply even for that."""
+    """Return `value` as ASCII JSON text; raise `RecursionError` if it is nested too deeply even for that."""
     return json.dumps(value, default=repr)
 
 
 def clean(value: object, path: str, notes: Notes, *, depth: int = 0) -> Any:
-    """Return a copy of the JSON value `value` that MongoDB can hold.
+    """Return a copy of the JSON value `value` that MongoDB can store.
 
-    What it cannot hold becomes None (a key: its escaped form) and is noted under its path.
+    A value that it cannot store becomes None (a key: its escaped form) and is noted under its path.
     """
     if isinstance(value, dict):
         if depth < MAX_DEPTH:
@@ -88,7 +88,7 @@ def _clean_dict(value: dict[Any, Any], path: str, notes: Notes, depth: int) -> d
 
 
 def clean_key(key: object, path: str, siblings: dict[Any, Any], notes: Notes) -> str:
-    """Return a storable form of `key` that none of its `siblings` bears, and note the key as it came."""
+    """Return a storable form of `key` that differs from all its `siblings`, and note the original key."""
     name = str(key).encode(errors="backslashreplace").decode().replace("\0", "\\u0000")
     taken = {other for other in siblings if other is not key}
     while name in taken:

@@ -1,4 +1,4 @@
-"""From answers to typed payloads: lenient with every field, strict about whose answer it is."""
+"""Types the payload of an answer: lenient about every field, strict about whose answer it is."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ValidDetail:
 
 @dataclass(slots=True)
 class ValidPage:
-    """A search page, the typed record of each author on it by rank (from 1), and what is no author's record."""
+    """A search page: the typed record of each author by rank (from 1), and the elements that are no author's record."""
 
     answer: SearchAnswer
     page: SearchPage = field(repr=False)
@@ -40,18 +40,18 @@ class ValidPage:
 
 
 def reason_of(error: Exception) -> str:
-    """Return why an answer cannot be a document, in one line: what is wrong with it, or which defect it met."""
+    """Return in one line why an answer cannot be a document: its own fault, or a defect of this project."""
     said = str(error).split("\n")[0]
     return said if isinstance(error, IdentityError) else f"{type(error).__name__}: {said}"[:300]
 
 
 def validate_detail(answer: DetailAnswer) -> ValidDetail:
-    """Type the payload of a detail answer; raise `IdentityError` where it is not the answer to its question."""
+    """Type the payload of a detail answer; raise `IdentityError` if it does not belong to its request."""
     return ValidDetail(answer, parse(answer.endpoint, answer.envelope.data, star_id=answer.star_id))
 
 
 def validate_page(answer: SearchAnswer) -> ValidPage:
-    """Type the records on a search page; raise `IdentityError` where it is not a search page."""
+    """Type the records on a search page; raise `IdentityError` if it is not a search page."""
     valid = ValidPage(answer, parse_page(answer.envelope.data))
     for rank, element in enumerate(valid.page.authors, start=1):
         star_id = star_id_of(element)

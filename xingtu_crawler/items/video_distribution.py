@@ -1,4 +1,4 @@
-"""The model of "Author Video Distribution (V1)": what an author's videos are about. It knows its fields only."""
+"""The model of "Author Video Distribution (V1)": what an author's videos are about."""
 
 from __future__ import annotations
 

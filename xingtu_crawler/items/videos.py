@@ -1,6 +1,6 @@
-"""The videos inside an answer: one fact per `item_id`, with the same fields whatever list it stood in.
+"""The videos inside an answer: one fact per `item_id`, with the same fields for every list.
 
-It reads the typed data of `parse`; that 0 means "not supplied" in recommended videos is settled there already.
+Reads the typed data of `parse`, in which recommended videos have null instead of 0 for "not supplied".
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ FIELDS: dict[str, str] = {
     "video_tag": "Code of why the search shows the video; codes not documented by the provider.",
     "is_high_quality": "Whether the marketplace rates the video as high quality, by the name of the field.",
 }
-"""The canonical fields of a video, and what they mean."""
+"""The canonical fields of a video and their meanings."""
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "title": ("item_title", "title"),
@@ -37,7 +37,7 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "video_tag": ("video_tag",),
     "is_high_quality": ("is_high_quality_item",),
 }
-"""Where each canonical field comes from; the first name that is not null wins."""
+"""The source fields of each canonical field; the first one that is not null wins."""
 
 _LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
     "rec_videos": (
@@ -53,10 +53,10 @@ _LISTS: dict[str, tuple[tuple[str, ...], ...]] = {
 
 @dataclass(frozen=True, slots=True)
 class VideoFact:
-    """What one answer says of one video of the author `star_id`.
+    """What one answer says about one video of the author `star_id`.
 
-    `sources` are the lists it stood in (`rec_videos.newest_videos`, `search.last_10_items`); `data` has every key of
-    `FIELDS`, None where no list supplies it.
+    `sources` are the lists that contain it (`rec_videos.newest_videos`, `search.last_10_items`). `data` has every key
+    of `FIELDS`, with None if no list supplies it.
     """
 
     item_id: str
@@ -65,16 +65,16 @@ class VideoFact:
     data: dict[str, Any]
 
     def and_also(self, other: VideoFact) -> VideoFact:
-        """Return what both say of the same video; where both say something, and whose it is, this one is right."""
+        """Return both facts about the same video as one. If both have a value, this one wins; so does its author."""
         new = tuple(source for source in other.sources if source not in self.sources)
         data = {name: other.data[name] if value is None else value for name, value in self.data.items()}
         return VideoFact(self.item_id, self.star_id, (*self.sources, *new), data)
 
 
 def video_facts(endpoint: str, data: dict[str, Any], star_id: str) -> list[VideoFact]:
-    """Return the videos in `data` of `parse`, in the order they come; a video in several lists is one fact.
+    """Return the videos in `data` of `parse`, in order; a video in several lists is one fact.
 
-    The first list that supplies a field wins. A video without an id is left where it is.
+    The first list that supplies a field wins. Videos without an id are skipped.
     """
     facts: dict[str, VideoFact] = {}
     for source, video in _videos(endpoint, data):

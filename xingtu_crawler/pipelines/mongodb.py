@@ -1,4 +1,4 @@
-"""Hands typed answers to the recorder: an item is done when MongoDB has acknowledged everything in it."""
+"""Passes typed answers to the recorder: an item is done when MongoDB has acknowledged all its documents."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from xingtu_crawler.items.validation import ValidDetail, ValidPage
 
 
 class MongoPipeline:
-    """Stores what comes; what MongoDB cannot hold goes to quarantine, what it cannot take any more to the spill."""
+    """Stores answers and failures; an answer that MongoDB cannot store goes to quarantine or into the spill file."""
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the recorder from the crawl's run record."""
+        """Take the intake of the crawl."""
         return cls(Crawl.of(crawler).intake)
 
     async def process_item(self, item: object) -> object:
-        """Store an item and return it; what is not of this project passes.
+        """Store an item and return it; items of other projects pass.
 
-        Raises `DropItem` where an answer went to the spill file instead.
+        Raises `DropItem` if an answer went into the spill file instead.
         """
         match item:
             case ValidDetail(answer):

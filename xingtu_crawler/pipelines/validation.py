@@ -1,4 +1,4 @@
-"""Types the payload of every answer; what is not the answer to its question goes to quarantine and is dropped."""
+"""Types the payload of every answer; an answer that does not belong to its request goes to quarantine."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ from xingtu_crawler.items.validation import reason_of, validate_detail, validate
 
 logger = logging.getLogger(__name__)
 
-_TOLD = 20
-"""Answers of one kind whose quarantine is told one by one: where the API has changed, there are thousands."""
+_LOGGED = 20
+"""Maximum number of log messages about quarantined answers of one kind: if the API changes, there are thousands."""
 
 
 class ValidationPipeline:
-    """Turns answers into typed payloads and counts what did not fit or was not known."""
+    """Types the payloads of answers, and counts values that did not fit and unknown fields."""
 
     def __init__(self, intake: Intake, stats: StatsCollector) -> None:
         self._intake = intake
@@ -35,13 +35,13 @@ class ValidationPipeline:
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the recorder from the crawl's run record."""
+        """Take the intake of the crawl."""
         return cls(Crawl.of(crawler).intake, crawler.stats)
 
     async def process_item(self, item: object) -> object:
-        """Return the typed form of an answer, and anything else as it is.
+        """Return the typed form of an answer, and any other item unchanged.
 
-        Raises `DropItem` where the answer went to quarantine instead.
+        Raises `DropItem` if the answer went to quarantine instead.
         """
         try:
             if isinstance(item, DetailAnswer):
@@ -55,7 +55,7 @@ class ValidationPipeline:
                 return page
         except Exception as error:
             assert isinstance(item, DetailAnswer | SearchAnswer)
-            if not isinstance(error, IdentityError):  # a defect, and the answer was paid for
+            if not isinstance(error, IdentityError):  # a defect of this project; the answer was billed
                 logger.exception("Could not store %s: kept as it came", item)
             reason = reason_of(error)
             await self._intake.keep(item, self._intake.recorder.set_aside(item, reason))
@@ -63,12 +63,12 @@ class ValidationPipeline:
         return item
 
     def _level(self, answer: DetailAnswer | SearchAnswer, reason: str) -> str | None:
-        """Return at which level an answer in quarantine is told, None for the usual one."""
+        """Return the log level of the message about a quarantined answer; None for the default."""
         endpoint = answer.endpoint if isinstance(answer, DetailAnswer) else SEARCH.name
         self._quarantined[endpoint, reason] += 1
-        if self._quarantined[endpoint, reason] <= _TOLD:
+        if self._quarantined[endpoint, reason] <= _LOGGED:
             return None
-        if self._quarantined[endpoint, reason] == _TOLD + 1:
+        if self._quarantined[endpoint, reason] == _LOGGED + 1:
             logger.warning("Further answers of %s in quarantine are only counted: %s", endpoint, reason)
         return "DEBUG"
 
