@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Finished, command, environment, run
+from harness import PATIENCE_S, Finished, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.dataset.find import render
@@ -174,7 +174,7 @@ async def test_a_terminal_gets_indented_documents(
                     output += part
             except OSError:  # how a terminal ends whose other side has been closed
                 pass
-            assert child.wait(30) == 0
+            assert child.wait(PATIENCE_S) == 0
         return output.decode().replace("\r\n", "\n")
 
     assert shown() == '{\n  "_id": "1",\n  "data": {\n    "nickname": "小红"\n  }\n}\n'
@@ -202,4 +202,4 @@ async def test_a_pipe_that_closes_early_is_no_error(
         assert re.match(rb'{"_id": "\d+"', child.stdout.readline())
         child.stdout.close()
         assert child.stderr.read() == b""
-        assert child.wait(30) == 0
+        assert child.wait(PATIENCE_S) == 0

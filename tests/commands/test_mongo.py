@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import command, environment, run
+from harness import PATIENCE_S, command, environment, run
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
 
@@ -26,7 +26,7 @@ def test_it_runs_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
         with MongoClient[dict[str, str]](uri, serverSelectionTimeoutMS=3000) as client:
             client.test.things.insert_one({"_id": "1"})
         child.send_signal(number)
-        assert child.wait(30) == 0
+        assert child.wait(PATIENCE_S) == 0
         assert child.stderr.read() == ""
     with (
         MongoClient[dict[str, str]](uri, serverSelectionTimeoutMS=100) as client,

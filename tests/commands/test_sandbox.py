@@ -13,6 +13,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+from harness import PATIENCE_S
 
 from xingtu_crawler.api.endpoints import SEARCH
 
@@ -43,7 +44,7 @@ def spawn(program: list[str], *arguments: str) -> subprocess.Popen[str]:
 def fails(program: list[str], *arguments: str) -> str:
     """Return what the program says on standard error before it ends with exit code 2."""
     child = spawn(program, *arguments)
-    out, errors = child.communicate(timeout=30)
+    out, errors = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, out) == (2, "")
     return errors
 
@@ -57,12 +58,12 @@ def test_it_prints_how_to_crawl_it_and_stops_quietly(program: list[str], number:
     url = line.split()[3]
     assert f"JUSTONEAPI_ENV=sandbox JUSTONEAPI_BASE_URL={url} scrapy crawl author_square" in line
     assert "30 authors, seed 4, day 0" in line
-    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=10)
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=PATIENCE_S)
     connection.request("GET", "/__ledger")
     assert json.loads(connection.getresponse().read())["calls"] == 0
     connection.close()
     child.send_signal(number)
-    out, errors = child.communicate(timeout=30)
+    out, errors = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, out, errors) == (0, "", "")
 
 
@@ -70,14 +71,14 @@ def test_it_stops_while_a_client_waits_for_a_response() -> None:
     child = spawn(MODULE, "--port", "0", "--authors", "30", "--fault", "timeout=1")
     assert child.stdout is not None
     address = urlsplit(child.stdout.readline().split()[3]).netloc
-    waiting, watching = (http.client.HTTPConnection(address, timeout=10) for _ in range(2))
+    waiting, watching = (http.client.HTTPConnection(address, timeout=PATIENCE_S) for _ in range(2))
     waiting.request("GET", f"{SEARCH.path}?token=t")
     watching.request("GET", "/__control")
     watching.getresponse().read()
     child.send_signal(signal.SIGTERM)
     with pytest.raises((http.client.HTTPException, ConnectionError)):
         waiting.getresponse()
-    out, errors = child.communicate(timeout=30)
+    out, errors = child.communicate(timeout=PATIENCE_S)
     assert (child.returncode, out, errors) == (0, "", "")
     waiting.close()
     watching.close()
@@ -112,7 +113,7 @@ def test_an_unknown_option_names_the_nearest(program: list[str]) -> None:
 
 def test_help_hides_internal_options() -> None:
     child = spawn(MODULE, "--help")
-    out, _ = child.communicate(timeout=30)
+    out, _ = child.communicate(timeout=PATIENCE_S)
     assert child.returncode == 0
     assert "--latency" in out
     assert "--parent-pipe" not in out
@@ -129,4 +130,4 @@ def test_a_terminal_without_chinese_characters_gets_the_ready_line() -> None:
     assert child.stdout is not None
     assert child.stdout.readline().startswith(b"Sandbox ready at http://127.0.0.1:")
     child.terminate()
-    assert child.communicate(timeout=30)[1] == b""
+    assert child.communicate(timeout=PATIENCE_S)[1] == b""

@@ -74,7 +74,7 @@ def crawler_with_calls() -> Crawler:
 
 
 async def until_shown(terminal: Terminal, text: bytes) -> None:
-    await asyncio.to_thread(wait_until, lambda: text in terminal.shown(), timeout=10)
+    await asyncio.to_thread(wait_until, lambda: text in terminal.shown())
 
 
 async def test_a_terminal_gets_a_live_line_and_is_restored(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ async def test_without_a_terminal_plain_lines_are_logged(monkeypatch: pytest.Mon
     progress = Progress(crawler_with_calls(), live=False, interval=0.01)
     with logging_to(piped):
         progress.start()
-        await asyncio.to_thread(wait_until, lambda: piped.getvalue().count("\n") >= 2, timeout=10)
+        await asyncio.to_thread(wait_until, lambda: piped.getvalue().count("\n") >= 2)
         progress.stop()
     for line in piped.getvalue().splitlines():
         assert "3 authors, 0 writes, 7 calls" in line

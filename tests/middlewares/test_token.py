@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+from harness import PATIENCE_S
 from middlewares.sessions import Session
 from scrapy import Request
 
@@ -39,7 +40,7 @@ def pause(session: Session, secret: str) -> None:
 
 
 async def served(middleware: TokenMiddleware, request: Request) -> str:
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(PATIENCE_S):
         await middleware.process_request(request)
     return str(request.meta[meta.TOKEN_ALIAS])
 

@@ -20,6 +20,7 @@ from urllib.parse import unquote
 
 import bson
 import pytest
+from harness import PATIENCE_S
 from pymongo import MongoClient
 
 import xingtu_crawler
@@ -47,7 +48,7 @@ for _ in range(int(sys.argv[2])):
 """
 
 
-def eventually(condition: Callable[[], bool], what: str, limit: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], what: str, limit: float = PATIENCE_S) -> None:
     deadline = time.monotonic() + limit
     while not condition():
         assert time.monotonic() < deadline, f"not within {limit:g} s: {what}"
@@ -562,7 +563,7 @@ def test_it_starts_from_a_zipped_egg(directory: Path, tmp_path: Path) -> None:
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     assert done.stdout.startswith("mongodb://"), done.stderr

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from harness import PATIENCE_S
 
 from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.process import SandboxProcess
@@ -33,7 +34,7 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-def wait_for_end(pid: int, seconds: float = 10.0) -> bool:
+def wait_for_end(pid: int, seconds: float = PATIENCE_S) -> bool:
     """Return whether the process ends in time; it need not be a child of this one."""
     try:
         process = os.pidfd_open(pid)
@@ -89,7 +90,7 @@ def test_the_child_dies_with_its_parent(number: signal.Signals) -> None:
         child = int(parent.stdout.readline())
         assert is_alive(child)
         parent.send_signal(number)
-        parent.wait(10)
+        parent.wait(PATIENCE_S)
     try:
         assert wait_for_end(child)
     finally:

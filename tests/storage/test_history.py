@@ -12,6 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from harness import PATIENCE_S
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient, MongoClient
@@ -397,7 +398,7 @@ async def test_what_waits_is_moved_while_the_crawl_runs(
         await store.catch_up()
         await record(base_info(1, 0))
         await record(base_info(2, 1))
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(PATIENCE_S):
             while not await mongo_db.history.count_documents({}):
                 await asyncio.sleep(0.01)
 

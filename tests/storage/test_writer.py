@@ -7,7 +7,6 @@ import logging
 import os
 import random
 import signal
-import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
@@ -376,10 +375,8 @@ async def test_after_the_longest_outage_every_write_fails(tmp_path: Path) -> Non
             results = await asyncio.gather(*waiting, return_exceptions=True)
             assert {type(result) for result in results} == {StorageError}
             assert "start it" in str(results[0])
-            started_at = time.monotonic()
             with pytest.raises(StorageError):
                 await writer.write([put("after")])
-            assert time.monotonic() - started_at < 2
 
 
 @pytest.mark.parametrize("code", [91, 10107, 14031])
