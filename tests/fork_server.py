@@ -62,10 +62,11 @@ class Popen(subprocess.Popen[Any]):
         variables = dict(os.environ if env is None else env)
         is_special = executable or preexec_fn or pass_fds or shell or not close_fds
         is_special = is_special or (gid, gids, uid, umask, group) != (None, None, None, -1, -1)
-        if is_special or not _is_forkable(args, variables):
+        folder = str(cwd or Path.cwd())
+        if is_special or not _is_forkable(args, folder, variables):
             super()._execute_child(args, executable, *more)  # type: ignore[misc]
             return
-        command = {"argv": list(args[3:]), "cwd": str(cwd or Path.cwd()), "env": variables, "session": bool(session)}
+        command = {"argv": list(args[3:]), "cwd": folder, "env": variables, "session": bool(session)}
         child_streams = pipes[0], pipes[3], pipes[5]
         streams = [own if given == -1 else given for own, given in enumerate(child_streams)]
         self._status = _server(args[2], variables).start(command, streams)
@@ -91,10 +92,11 @@ class Popen(subprocess.Popen[Any]):
         return self.returncode
 
 
-def _is_forkable(args: Sequence[str], env: Mapping[str, str]) -> bool:
-    paths = {str(ROOT), os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
+def _is_forkable(args: Sequence[str], folder: str, env: Mapping[str, str]) -> bool:
     is_module = not isinstance(args, str | bytes | os.PathLike) and args[:2] == [sys.executable, "-m"]
-    return is_module and args[2] in _MODULES and env.get("PYTHONPATH") in paths
+    paths, ours = (set(each.get("PYTHONPATH", "").split(os.pathsep)) for each in (env, os.environ))
+    # It imports the same modules as this process, and this project from where the server has it.
+    return is_module and args[2] in _MODULES and paths <= {*ours, str(ROOT), ""} and str(ROOT) in {folder, *paths}
 
 
 class _Status:
@@ -253,6 +255,7 @@ def _become(command: Mapping[str, Any], module: str) -> None:
 
 
 if __name__ == "__main__":
+    sys.path[0] = str(ROOT)
     _import(sys.argv[1])
     todo = _serve(socket.socket(fileno=int(sys.argv[2])))
     if todo is not None:

@@ -1,4 +1,4 @@
-"""What a fork server starts behaves as what `subprocess.Popen` starts."""
+"""A fork server starts processes that behave as those that `subprocess.Popen` starts."""
 
 from __future__ import annotations
 
@@ -17,66 +17,69 @@ from xingtu_crawler.sandbox.serve import READY
 
 SANDBOX = [sys.executable, "-m", "xingtu_crawler.sandbox", "--port", "0", "--authors", "5", "--parent-pipe"]
 
-both = pytest.mark.parametrize("popen", [fork_server.Popen, fork_server.NewPopen], ids=["forked", "new"])
 
-
-def start(popen: type[subprocess.Popen[Any]], words: list[str], **options: Any) -> subprocess.Popen[Any]:
+def start(words: list[str], popen: type[subprocess.Popen[Any]] = fork_server.Popen, **options: Any) -> Any:
     streams = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
     return popen(words, text=True, **{**streams, "env": environment(), **options})
 
 
-@both
-@pytest.mark.parametrize("words", [("version",), ("settings", "--get", "MONGO_DATABASE"), ("find", "nothing")])
+def is_forked(process: subprocess.Popen[Any]) -> bool:
+    """Return whether the process is no child of this one."""
+    return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[1] != str(os.getpid())
+
+
+@pytest.mark.parametrize(("words", "code"), [(("settings", "--get", "MONGO_DATABASE"), 0), (("find", "nothing"), 2)])
 def test_a_command_has_its_variables_directory_streams_and_exit_code(
-    popen: type[subprocess.Popen[Any]], words: tuple[str, ...], tmp_path: Path
+    words: tuple[str, ...], code: int, tmp_path: Path
 ) -> None:
     env = environment(MONGO_DATABASE="a_name")
-    with start(popen, command(*words), cwd=tmp_path, env=env) as process:
-        out, errors = process.communicate()
-    expected = subprocess.run(
-        [sys.executable, "-c", "from scrapy.cmdline import execute; execute()", *words],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert (process.returncode, out, errors) == (expected.returncode, expected.stdout, expected.stderr)
+    results = []
+    for popen in (fork_server.Popen, fork_server.NewPopen):
+        with start(command(*words), popen, cwd=tmp_path, env=env) as process:
+            assert is_forked(process) == (popen is fork_server.Popen)
+            results.append((*process.communicate(), process.returncode))
+    assert results[0] == results[1]
+    assert results[0][2] == code
 
 
-@both
-def test_the_working_directory_comes_first_on_the_path(popen: type[subprocess.Popen[Any]], tmp_path: Path) -> None:
+def test_the_working_directory_comes_first_on_the_path(tmp_path: Path) -> None:
     (tmp_path / "mine.py").write_text("from pathlib import Path; BOT_NAME = Path.cwd().name", encoding="utf-8")
     env = environment(SCRAPY_SETTINGS_MODULE="mine")
-    with start(popen, command("settings", "--get", "BOT_NAME"), cwd=tmp_path, env=env) as process:
+    with start(command("settings", "--get", "BOT_NAME"), cwd=tmp_path, env=env) as process:
         assert process.communicate() == (f"{tmp_path.name}\n", "")
 
 
-@both
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it(popen: type[subprocess.Popen[Any]], number: signal.Signals) -> None:
-    with start(popen, SANDBOX) as process:
-        assert process.stdout is not None
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGTERM, 0), (signal.SIGINT, 0)]
+)
+def test_a_signal_ends_it(number: signal.Signals, code: int) -> None:
+    with start(SANDBOX) as process:
         assert process.stdout.readline().startswith(READY)
         assert process.poll() is None
         with pytest.raises(subprocess.TimeoutExpired):
             process.wait(timeout=0.01)
         os.kill(process.pid, number)
-        assert process.wait() == (-number if number == signal.SIGKILL else 0)
+        assert process.wait() == code
         assert process.poll() == process.returncode
 
 
-@both
-def test_it_sees_the_end_of_its_input(popen: type[subprocess.Popen[Any]]) -> None:
-    with start(popen, SANDBOX, start_new_session=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
+def test_it_sees_the_end_of_its_input() -> None:
+    with start(SANDBOX, start_new_session=True) as process:
         assert process.stdout.readline().startswith(READY)
         assert os.getsid(process.pid) == process.pid
         process.stdin.close()
         assert process.wait() == 0
 
 
-def test_another_program_is_started_as_always() -> None:
-    with start(fork_server.Popen, [sys.executable, "-c", "import sys; sys.exit(3)"]) as process:
-        assert process.wait() == 3
+@pytest.mark.parametrize(
+    ("words", "options"),
+    [
+        ([sys.executable, "-c", "import sys; sys.exit(3)"], {}),
+        (command("crawl", "--nonsense"), {"env": environment(PYTHONPATH="/nonexistent")}),
+    ],
+)
+def test_what_a_fork_server_cannot_start_is_a_new_interpreter(words: list[str], options: dict[str, Any]) -> None:
+    with start(words, **options) as process:
+        assert not is_forked(process)
+        process.communicate()
+        assert process.returncode > 0

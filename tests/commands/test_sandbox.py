@@ -19,13 +19,7 @@ from xingtu_crawler.api.endpoints import SEARCH
 
 ROOT = Path(__file__).parents[2]
 MODULE = ["-m", "xingtu_crawler.sandbox"]
-RUN_SCRAPY = """
-import sys
-from scrapy.cmdline import execute
-from scrapy.settings import Settings
-execute(['scrapy', 'sandbox', *sys.argv[1:]], Settings({'COMMANDS_MODULE': 'xingtu_crawler.commands'}))
-"""
-SCRAPY = ["-c", RUN_SCRAPY]
+SCRAPY = ["-m", "scrapy", "sandbox"]
 BOTH = pytest.mark.parametrize("program", [MODULE, SCRAPY], ids=["module", "scrapy"])
 
 

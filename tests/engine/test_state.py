@@ -29,7 +29,7 @@ def private(path: Path) -> Iterator[str]:
         if not isinstance(node, ast.Attribute):
             continue
         owner = ast.unparse(node.value)
-        is_own = owner in {"self", "cls"}
+        is_own = owner in {"self", "cls", "super()"}
         if node.attr.startswith("_") and not node.attr.startswith("__") and not is_own and node.attr not in OTHERS:
             yield node.attr
         if f"{owner.rpartition('.')[2]}.{node.attr}" in UNDOCUMENTED:
