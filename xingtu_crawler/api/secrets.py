@@ -11,6 +11,8 @@ import html
 import re
 from collections.abc import Iterable
 
+from xingtu_crawler.api.pieces import Pieces
+
 MASK = "***"
 _PARAMETER = re.compile(r"(\btoken=)[^&#\s\"'<>\\]+", re.IGNORECASE)
 _UNCHANGED = re.compile("[A-Za-z0-9]+")
@@ -60,28 +62,36 @@ def _hexadecimal(number: int, digits: int) -> str:
 
 
 class Redactor:
-    """Replaces the given tokens in every spelling, and in texts the value of every `token=`, by `***`."""
+    """Replaces the given tokens in every spelling, pieces of them, and in texts the value of every `token=`, by `***`.
+
+    A piece is 8 or more characters of a token in a row, in any escape that `Pieces` decodes.
+    """
 
     def __init__(self, tokens: Iterable[str]) -> None:
-        # Letters and digits are never escaped, so a text without the token's longest run of them does not contain the
-        # token. The longest token comes first, so that nothing is left of a token that contains another.
+        # The longest token first, so that no part of it is left where it contains another.
         ordered = sorted(set(tokens), key=len, reverse=True)
+        # Letters and digits are rarely escaped: a text without the longest run of them has no need of the expression.
         signs = [max(_UNCHANGED.findall(token), key=len, default="") for token in ordered]
         patterns = [spellings(token) for token in ordered]
         self._texts = [(sign, re.compile(each)) for sign, each in zip(signs, patterns, strict=True)]
         encoded = [each.encode(errors="surrogatepass") for each in patterns]
         self._bodies = [(sign.encode(), re.compile(each)) for sign, each in zip(signs, encoded, strict=True)]
+        self._pieces = Pieces(ordered)
 
     def text(self, text: str) -> str:
-        """Return `text` without the tokens and without the value of any `token=`."""
+        """Return `text` without any token, or piece of a token, in it."""
         for sign, spelling in self._texts:
             if sign in text:
                 text = spelling.sub(MASK, text)
+        if self._bodies:
+            raw = text.encode(errors="surrogatepass")
+            if (clean := self._pieces.masked(raw, MASK.encode())) is not raw:
+                text = clean.decode(errors="surrogatepass")
         return _PARAMETER.sub(rf"\1{MASK}", text) if "=" in text else text
 
     def body(self, body: bytes) -> bytes:
-        """Return a response body without the tokens; other values of `token=` stay, because they are data."""
+        """Return a response body without tokens and pieces; other values of `token=` stay, because they are data."""
         for sign, spelling in self._bodies:
             if sign in body:
                 body = spelling.sub(MASK.encode(), body)
-        return body
+        return self._pieces.masked(body, MASK.encode())

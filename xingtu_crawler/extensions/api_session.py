@@ -13,7 +13,6 @@ from typing import Any
 
 from xingtu_crawler.api import account, environments, reachability
 from xingtu_crawler.api.budget import Budget
-from xingtu_crawler.api.credentials import SANDBOX_TOKEN
 from xingtu_crawler.engine.log import protect
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.options import Options
@@ -33,8 +32,7 @@ class ApiSession:
     def __init__(self, options: Options, closing: Closing) -> None:
         self.closing = closing
         self.pool = options.token_pool()
-        # Without the sandbox's token: its name is part of ordinary log lines.
-        protect(secret for secret in self.pool.secrets() if secret != SANDBOX_TOKEN)
+        protect(self.pool.secrets())
         self.budget = Budget(None)
         self.daily_calls: DailyCalls | None = None
         self.hold: Callable[[int], float] = lambda _waiting: 0.0
