@@ -12,10 +12,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.credentials import SANDBOX_TOKEN
+from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.secrets import MASK, Redactor
-
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
@@ -26,7 +25,9 @@ ESCAPES: dict[str, Callable[[str], str]] = {
     "plain": str,
     "percent, every character": lambda text: "".join(f"%{ord(each):02x}" for each in text),
     "percent, upper case": lambda text: "".join(f"%{ord(each):02X}" for each in text),
-    "percent, every second": lambda text: "".join(each if at % 2 else f"%{ord(each):02X}" for at, each in enumerate(text)),
+    "percent, every second": lambda text: "".join(
+        each if at % 2 else f"%{ord(each):02X}" for at, each in enumerate(text)
+    ),
     "percent twice": lambda text: "".join(f"%25{ord(each):02x}" for each in text),
     "HTML by number": lambda text: "".join(f"&#{ord(each)};" for each in text),
     "HTML by hexadecimal number": lambda text: "".join(f"&#x{ord(each):x};" for each in text),
