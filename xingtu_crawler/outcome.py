@@ -83,6 +83,8 @@ AFTER_QUARANTINE = "Look at the answers that are no documents: scrapy find quara
 
 SECONDS_STAT = "xingtu/seconds"
 """Seconds from the start of the run until every answer is stored."""
+CLOSING_ERRORS_STAT = "xingtu/closing_errors"
+"""Steps of the closing that failed; Scrapy no longer counts log records then."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,7 +139,11 @@ class Outcome:
             unparsed=sum(under("unparsed").values()),
             unknown_fields=sum(under("unknown_fields").values()),
             authors=stats.get("xingtu/authors", 0),
-            errors=stats.get("log_count/ERROR", 0) + stats.get("spider_exceptions/count", 0),
+            errors=(
+                stats.get("log_count/ERROR", 0)
+                + stats.get("spider_exceptions/count", 0)
+                + stats.get(CLOSING_ERRORS_STAT, 0)
+            ),
         )
 
     def figures(self) -> dict[str, Any]:

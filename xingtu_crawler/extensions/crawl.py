@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable
 from typing import Self
 
+from pymongo.errors import PyMongoError
 from scrapy import signals
 from scrapy.crawler import Crawler
 
@@ -21,9 +22,11 @@ from xingtu_crawler.extensions.context import ContextSpider, CrawlContext
 from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
 from xingtu_crawler.extensions.run_record import RunRecord
+from xingtu_crawler.mongo.outages import brief
 from xingtu_crawler.options import Options
-from xingtu_crawler.outcome import SECONDS_STAT, Outcome
+from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT, Outcome
 from xingtu_crawler.storage.daily_calls import DailyCalls
+from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
 from xingtu_crawler.storage.spill import spilled_elsewhere
@@ -80,6 +83,11 @@ class Crawl:
             store = await self._open_store()
             daily_calls = DailyCalls(store.database, store.outages, self.options.daily_calls or None)
             await self._start_run(store, daily_calls, spider)
+        except PyMongoError as error:
+            line = (
+                f"MongoDB refuses what a crawl needs ({brief(error)}): correct that, then run the same command again."
+            )
+            raise refusal(self._crawler, StorageError(line), "storage_unavailable") from None
         except StorageError as error:
             raise refusal(self._crawler, error, "storage_unavailable") from None
         try:
@@ -95,6 +103,7 @@ class Crawl:
             hurried=lambda: self.closing.is_hurried,
             when_over=self._storage_lost,
         )
+        await prove_writes(store.database, store.outages)
         await store.catch_up()
         await store.runs.mark_crashed(now=self.run.started_at)
         return store
@@ -175,12 +184,12 @@ class Crawl:
             await self._try(step())
         if self.session.daily_calls:
             await self._try(self.session.daily_calls.settle())
-        # First: the next start catches up with what a kill, or an error, leaves out of a run that has not ended.
-        is_complete = await self._try(store.complete())
+        await self._try(store.complete())  # what an error leaves in the documents, the next start moves
         cost = {}
         with contextlib.suppress(Exception):
             cost = await self.session.cost(outcome)
-        await self._try(self.run.end(store, outcome, cost, is_complete=is_complete))
+        if self.run.is_started and not await self._try(self.run.end(store, outcome, cost)):
+            await self._try(self.run.end_without_figures(store, outcome))
 
     async def _try(self, step: Awaitable[object]) -> bool:
         """Await a step of the closing; where it fails, log each reason once and return False."""
@@ -191,5 +200,6 @@ class Crawl:
                 self._logged.add(said)
                 is_known = isinstance(error, StorageError)
                 logger.error("The run record could not be completed: %s", said, exc_info=not is_known)
+            self._crawler.stats.inc_value(CLOSING_ERRORS_STAT)
             return False
         return True

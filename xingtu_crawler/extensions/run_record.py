@@ -38,6 +38,8 @@ class RunRecord:
         self._stats = stats
         self._calls_by_day = CallsByDay()
         self._heartbeat: asyncio.Task[None] | None = None
+        self.is_started = False
+        """Whether there is a document to complete; a crawl that is refused before has none."""
 
     async def start(self, store: Store, spider: ContextSpider, *, environment: str, tokens: list[str]) -> None:
         """Write the document: what runs, with which arguments, tokens (by alias) and versions."""
@@ -55,6 +57,7 @@ class RunRecord:
             },
         }
         await store.runs.start(self.run_id, facts, started_at=self.started_at)
+        self.is_started = True
 
     def start_heartbeat(self, store: Store, daily_calls: DailyCalls) -> None:
         """Update the figures and the calls of the day every 10 s, so that a killed crawl leaves its last ones."""
@@ -65,14 +68,14 @@ class RunRecord:
         if self._heartbeat:
             self._heartbeat.cancel()
 
-    async def end(self, store: Store, outcome: Outcome, extra: dict[str, Any], *, is_complete: bool) -> None:
-        """Write the last figures; unless `is_complete`, the run does not count as ended, and the next start goes on."""
+    async def end(self, store: Store, outcome: Outcome, extra: dict[str, Any]) -> None:
+        """Record the end of the run with its last figures."""
         figures = self._figures(outcome) | extra
-        if is_complete:
-            reason = outcome.close_reason
-            await store.runs.end(self.run_id, figures, close_reason=reason, at=datetime.now(UTC))
-        else:
-            await store.runs.beat(self.run_id, figures, at=datetime.now(UTC))
+        await store.runs.end(self.run_id, figures, close_reason=outcome.close_reason, at=datetime.now(UTC))
+
+    async def end_without_figures(self, store: Store, outcome: Outcome) -> None:
+        """Record the end of the run where MongoDB refuses its figures."""
+        await store.runs.end(self.run_id, {}, close_reason=outcome.close_reason, at=datetime.now(UTC))
 
     def outcome(self, close_reason: str = "") -> Outcome:
         """Return the figures of the crawl so far."""

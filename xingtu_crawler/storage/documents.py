@@ -186,6 +186,13 @@ def answered(key: str, answered_at: datetime) -> Write:
     return Write(FAILURES, DeleteOne({"_id": key, "failed_at": {"$lte": answered_at}}))
 
 
+def quarantine_id(request: Mapping[str, Any], body: bytes) -> str:
+    """Return the `_id` of a quarantined body."""
+    digest = hashlib.blake2b(repr(sorted(request.items())).encode(), digest_size=8)
+    digest.update(body)
+    return digest.hexdigest()
+
+
 def quarantine(
     reason: str, body: bytes, request: Mapping[str, Any], *, run_id: str, request_id: str | None, at: datetime
 ) -> Write:
@@ -194,10 +201,8 @@ def quarantine(
     The key is made of the question and the body, so that the same write twice is one document.
     """
     star_id = request.get("star_id")
-    digest = hashlib.blake2b(repr(sorted(request.items())).encode(), digest_size=8)
-    digest.update(body)
     operation = UpdateOne(
-        {"_id": digest.hexdigest()},
+        {"_id": quarantine_id(request, body)},
         {
             "$setOnInsert": {
                 "reason": reason,

@@ -22,6 +22,8 @@ from xingtu_crawler.storage.documents import detail_id
 
 _BATCH = 2000
 """Number of documents per batch; the ids of one batch fit into one query."""
+_END = "~"
+"""Behind every key; the keys of a probe that another crawl makes at this moment follow it."""
 _RANGE = 10_000
 """Number of keys that the server sends at once when a range of an index is read: a range may hold any number."""
 
@@ -40,7 +42,9 @@ class Worklist:
         """
         wanted = [(DETAILS[endpoint].collection, platform) for endpoint in endpoints for platform in platforms]
         after = ""
-        while authors := await self._read(AUTHORS, {"_id": {"$gt": after}}, {"_id": 1}, [("_id", ASCENDING)]):
+        while authors := await self._read(
+            AUTHORS, {"_id": {"$gt": after, "$lt": _END}}, {"_id": 1}, [("_id", ASCENDING)]
+        ):
             star_ids = [author["_id"] for author in authors]
             after = star_ids[-1]
             stored = await asyncio.gather(*(self._stored(*each, star_ids) for each in wanted))
@@ -56,7 +60,9 @@ class Worklist:
             condition["terminal"] = False
         fields = {"endpoint": 1, "star_id": 1, "platform": 1}
         after = ""
-        while found := await self._read(FAILURES, {**condition, "_id": {"$gt": after}}, fields, [("_id", ASCENDING)]):
+        while found := await self._read(
+            FAILURES, {**condition, "_id": {"$gt": after, "$lt": _END}}, fields, [("_id", ASCENDING)]
+        ):
             yield [DetailKey(each["endpoint"], each["star_id"], each["platform"]) for each in found]
             after = found[-1]["_id"]
 
@@ -77,7 +83,7 @@ class Worklist:
                 {"crawl.fetched_at": 1},
                 order,
             ):
-                keys = [each["_id"].split(":") for each in found]
+                keys = [each["_id"].split(":") for each in found if each["_id"] < _END]
                 yield [DetailKey(endpoint, star_id, name) for star_id, name in keys if name in platforms]
                 since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
 
