@@ -1,6 +1,6 @@
-"""Servers with a limit that nobody knows, and clients that look for it, in virtual time: seconds pass at once.
+"""A simulation in virtual time: servers with a rate limit, and clients that have to find it.
 
-Knows the controller by its four methods only.
+Uses only `wait`, `reserve`, `succeeded` and `limited` of the controller.
 """
 
 from __future__ import annotations
@@ -15,18 +15,18 @@ from random import Random
 from xingtu_crawler.api.pace import PaceController
 
 Limit = Callable[[float], float]
-"""Calls per second that the server bears at a time."""
+"""The limit in calls per second at a time."""
 
 
 @dataclass
 class SlidingWindow:
-    """Bears so many calls in any second."""
+    """Allows `limit` calls in any second."""
 
     limit: Limit
     taken: deque[float] = field(default_factory=deque)
 
     def takes(self, now: float) -> bool:
-        """Say whether a call is taken."""
+        """Return whether the server accepts a call."""
         while self.taken and self.taken[0] <= now - 1:
             self.taken.popleft()
         if len(self.taken) >= self.limit(now):
@@ -37,14 +37,14 @@ class SlidingWindow:
 
 @dataclass
 class CalendarSecond:
-    """Bears so many calls between two full seconds."""
+    """Allows `limit` calls between two full seconds."""
 
     limit: Limit
     second: int = -1
     taken: int = 0
 
     def takes(self, now: float) -> bool:
-        """Say whether a call is taken."""
+        """Return whether the server accepts a call."""
         if int(now) != self.second:
             self.second, self.taken = int(now), 0
         if self.taken >= self.limit(now):
@@ -55,7 +55,7 @@ class CalendarSecond:
 
 @dataclass
 class TokenBucket:
-    """Bears so many calls per second on average and the share `burst` of that, at least one call, at once."""
+    """Allows `limit` calls per second on average and the share `burst` of that, at least one call, at once."""
 
     limit: Limit
     burst: float = 0.2
@@ -63,7 +63,7 @@ class TokenBucket:
     at: float = 0.0
 
     def takes(self, now: float) -> bool:
-        """Say whether a call is taken."""
+        """Return whether the server accepts a call."""
         limit = self.limit(now)
         self.level = min(max(1.0, limit * self.burst), self.level + (now - self.at) * limit)
         self.at = now
@@ -77,12 +77,12 @@ Server = SlidingWindow | CalendarSecond | TokenBucket
 
 
 def single(limit: Limit) -> TokenBucket:
-    """Return a bucket that bears no two calls at once."""
+    """Return a bucket that allows no two calls at once."""
     return TokenBucket(limit, burst=0.0)
 
 
 def tenth(limit: Limit) -> TokenBucket:
-    """Return a bucket that bears a tenth of a second's calls at once."""
+    """Return a bucket that allows a tenth of a second's calls at once."""
     return TokenBucket(limit, burst=0.1)
 
 
@@ -92,7 +92,7 @@ def sandbox(limit: Limit) -> TokenBucket:
 
 
 def whole(limit: Limit) -> TokenBucket:
-    """Return a bucket that bears a whole second's calls at once."""
+    """Return a bucket that allows a whole second's calls at once."""
     return TokenBucket(limit, burst=1.0)
 
 
@@ -101,7 +101,7 @@ SERVERS: tuple[Callable[[Limit], Server], ...] = (single, tenth, sandbox, whole,
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call: when it left, whose it was, whether it was taken."""
+    """One call: when it left, which client made it, whether the server accepted it."""
 
     at: float
     client: int
@@ -121,7 +121,7 @@ class Run:
         return self.paces[0]
 
     def taken(self, start: float, end: float) -> float:
-        """Return the successful calls per second."""
+        """Return the accepted calls per second."""
         return sum(call.taken for call in self.calls if start <= call.at < end) / (end - start)
 
     def refusals(self, start: float, end: float) -> int:
@@ -133,12 +133,12 @@ class Run:
         return self.refusals(start, end) / sum(start <= call.at < end for call in self.calls)
 
     def share(self, client: int, start: float, end: float) -> float:
-        """Return the part of a client in the successful calls."""
+        """Return the share of a client in the accepted calls."""
         clients = [call.client for call in self.calls if start <= call.at < end and call.taken]
         return clients.count(client) / len(clients)
 
     def reached(self, rate: float, start: float) -> float:
-        """Return the seconds from `start` to the first full second with so many successful calls."""
+        """Return the seconds from `start` to the first full second with `rate` accepted calls."""
         times = [call.at for call in self.calls if call.at >= start and call.taken]
         recent: deque[float] = deque()
         for at in times:
@@ -164,10 +164,10 @@ def simulate(
     retry_after: float | None = None,
     seed: int = 1,
 ) -> Run:
-    """Ask as fast as the controllers let, one for each moment in `joins`.
+    """Run one client for each moment in `joins`; each makes calls as fast as its controller allows.
 
-    `latency` and up to `jitter` more pass before an answer, up to `late` before a timer goes off, all in
-    seconds; `demand` is the most calls per second that there are to be made, `retry_after` comes with each 302.
+    A response takes `latency` plus up to `jitter` seconds, and a timer is up to `late` seconds late. `demand` is the
+    maximum number of calls per second that a client has to make. `retry_after` comes with each 302.
     """
     random = Random(seed)
     paces = [PaceController(max_rate=max_rate, random=Random(random.random())) for _ in joins]

@@ -1,4 +1,4 @@
-"""Pauses between attempts: exponential, with jitter, capped."""
+"""The pause before a retry: exponential, with jitter, capped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from xingtu_crawler.api.backoff import Backoff
 
 
 @given(st.integers(1, 10**6), st.integers())
-def test_a_pause_lies_in_the_upper_half_of_what_is_due(attempts: int, seed: int) -> None:
+def test_a_pause_is_in_the_upper_half_of_the_nominal_one(attempts: int, seed: int) -> None:
     backoff = Backoff(1.0, 60.0, random.Random(seed))
     longest = min(60.0, 2.0 ** min(attempts - 1, 60))
     assert longest / 2 <= backoff.delay(attempts) <= longest
@@ -26,7 +26,7 @@ def test_pauses_double_up_to_the_cap(attempts: int, due: float) -> None:
     assert due * 0.99 < max(drawn) <= due
 
 
-def test_two_that_fail_together_do_not_come_back_together() -> None:
+def test_requests_that_fail_together_do_not_come_back_together() -> None:
     backoff = Backoff(1.0, 60.0)
     assert len({backoff.delay(3) for _ in range(100)}) > 90
 

@@ -9,7 +9,7 @@ from xingtu_crawler.api.budget import Budget
 
 
 @given(st.integers(0, 50), st.integers(0, 100))
-def test_a_budget_covers_its_calls_and_no_more(max_calls: int, asked: int) -> None:
+def test_a_budget_allows_its_number_of_calls_and_no_more(max_calls: int, asked: int) -> None:
     budget = Budget(max_calls)
     granted = [budget.take() for _ in range(asked)]
     assert budget.is_used_up == (asked >= max_calls)
@@ -17,7 +17,7 @@ def test_a_budget_covers_its_calls_and_no_more(max_calls: int, asked: int) -> No
     assert budget.calls == min(asked, max_calls)
 
 
-def test_without_a_cap_calls_are_counted_all_the_same() -> None:
+def test_calls_are_counted_without_a_limit() -> None:
     budget = Budget(None)
     assert all(budget.take() for _ in range(1000))
     assert budget.calls == 1000

@@ -1,4 +1,4 @@
-"""The table of business codes: what each asks of the crawler."""
+"""The table of business codes."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def test_every_documented_code_is_in_the_table() -> None:
 
 
 @pytest.mark.parametrize("code", DOCUMENTED)
-def test_a_row_says_whether_it_is_billed_and_known_for_sure(code: int) -> None:
+def test_a_row_says_whether_it_is_billed_and_verified(code: int) -> None:
     row = rule(code)
     assert row is CODES[code]
     assert row.code == code
@@ -44,17 +44,17 @@ def test_a_row_says_whether_it_is_billed_and_known_for_sure(code: int) -> None:
     assert row.verified is (code not in GUESSED)
 
 
-def test_a_success_outside_is_none_with_a_failure_inside() -> None:
+def test_code_0_with_an_inner_failure_is_no_success() -> None:
     assert rule(0, 1) is INNER_FAILURE
     assert rule(0, -1).action is Action.RETRY
     assert rule(0, 0).action is Action.USE
 
 
-def test_a_failure_outside_counts_whatever_is_inside() -> None:
+def test_an_outer_failure_counts_whatever_the_inner_status() -> None:
     assert rule(601, 5) is CODES[601]
 
 
 @given(st.integers().filter(lambda code: code not in CODES), st.integers())
-def test_an_unknown_code_is_kept_and_tried_again(code: int, inner_status: int) -> None:
+def test_an_unknown_code_is_kept_and_retried(code: int, inner_status: int) -> None:
     row = rule(code, inner_status)
     assert (row.code, row.action, row.billed, row.verified) == (code, Action.RETRY, None, False)

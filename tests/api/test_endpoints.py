@@ -26,7 +26,7 @@ def test_names_paths_and_collections_are_those_of_the_documentation() -> None:
 
 
 @pytest.mark.parametrize("platform", list(Platform))
-def test_a_detail_url_asks_for_one_author_on_one_platform(platform: Platform) -> None:
+def test_a_detail_url_names_one_author_and_one_platform(platform: Platform) -> None:
     parts = urlsplit(detail_url(BASE, DETAILS["base_info"], "7000000000000000001", platform))
     assert f"{parts.scheme}://{parts.netloc}" == BASE
     assert parts.path == DETAILS["base_info"].path
@@ -34,7 +34,7 @@ def test_a_detail_url_asks_for_one_author_on_one_platform(platform: Platform) ->
 
 
 @given(st.dictionaries(st.text(min_size=1), st.text(min_size=1)), st.integers(1, 500))
-def test_a_search_url_holds_every_filter_as_it_is_and_the_page(filters: dict[str, str], page: int) -> None:
+def test_a_search_url_contains_every_filter_unchanged_and_the_page(filters: dict[str, str], page: int) -> None:
     url = search_url(BASE, filters, page)
     assert url.isascii()
     assert dict(parse_qsl(urlsplit(url).query)) == {**filters, "page": str(page)}
