@@ -85,13 +85,13 @@ def test_a_taken_port(program: list[str]) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         assert fails(program, "--port", str(port)) == (
-            f"error: port {port} on 127.0.0.1 is taken: choose another with --port, or --port 0 for a free one.\n"
+            f"error: port {port} on 127.0.0.1 is in use: choose another one with --port (0: any free port).\n"
         )
 
 
 @BOTH
 def test_a_wrong_value_is_one_error_line(program: list[str]) -> None:
-    assert fails(program, "--port", "70000") == "error: --port is '70000': it is a whole number from 0 to 65535.\n"
+    assert fails(program, "--port", "70000") == "error: --port is '70000': it must be an integer from 0 to 65535.\n"
 
 
 def test_a_wrong_host_is_one_error_line() -> None:

@@ -239,7 +239,7 @@ SETTINGS = [
     Case(
         "sandbox_port",
         ("sandbox", "--port", "{sandbox_port}"),
-        "port {sandbox_port} on 127.0.0.1 is taken: choose another with --port, or --port 0 for a free one.",
+        "port {sandbox_port} on 127.0.0.1 is in use: choose another one with --port (0: any free port).",
     ),
 ]
 

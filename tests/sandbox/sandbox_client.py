@@ -1,6 +1,6 @@
-"""A sandbox inside the test's own event loop, and a client that reads answers as bytes.
+"""A sandbox in the test's event loop, and a client that returns raw responses.
 
-For the tests of `sandbox/`; a test of anything else uses `SandboxProcess`.
+For the tests of `sandbox/`; other tests use `SandboxProcess`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from xingtu_crawler.sandbox.server import Sandbox
 
 @dataclass
 class Client:
-    """Asks one running sandbox."""
+    """A client of one running sandbox."""
 
     sandbox: Sandbox
     base_url: str
@@ -59,7 +59,7 @@ class Client:
             return await response.json()
 
     async def control(self, **changes: Any) -> tuple[int, dict[str, Any]]:
-        """Change the sandbox; return HTTP status and answer."""
+        """Change the sandbox; return HTTP status and body."""
         async with self.http.post(self.base_url + "/__control", json=changes) as response:
             return response.status, await response.json()
 
@@ -82,7 +82,7 @@ async def _running(arguments: list[str]) -> AsyncIterator[Client]:
 
 @asynccontextmanager
 async def starter() -> AsyncIterator[Start]:
-    """Give a function that starts a sandbox with command-line arguments; all of them end with the block."""
+    """Yield a function that starts a sandbox with command-line arguments; all sandboxes stop at the end."""
     async with AsyncExitStack() as stack:
 
         async def begin(*arguments: str) -> Client:

@@ -2,16 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-from sandbox.sandbox_client import Start, starter
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    async with starter() as begin:
-        yield begin
+from sandbox.sandbox_client import Start
 
 
 async def test_control_changes_a_running_sandbox(start: Start) -> None:

@@ -1,4 +1,4 @@
-"""The command line's options: defaults, and one line for each thing that is wrong."""
+"""The options of the command line: defaults, and one line for each invalid option."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def test_the_defaults_on_the_command_line_are_those_of_the_configuration() -> No
     assert parse([]) == Config()
 
 
-def test_options_may_be_repeated() -> None:
+def test_options_can_be_repeated() -> None:
     config = parse(["--fault", "301=0.1", "--fault", "html=0.2", "--fail", "search:2=500", "--token", "a=rate:5"])
     assert config.rates == {"301": 0.1, "html": 0.2}
     assert config.failures == {("search", "2"): "500"}
@@ -40,7 +40,7 @@ def test_options_may_be_repeated() -> None:
         (["surplus"], "surplus"),
     ],
 )
-def test_wrong_values_are_one_line_that_names_them(arguments: list[str], named: str) -> None:
+def test_an_invalid_option_is_one_line_that_names_it(arguments: list[str], named: str) -> None:
     with pytest.raises(SandboxError) as caught:
         parse(arguments)
     assert "\n" not in str(caught.value)

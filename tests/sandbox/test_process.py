@@ -1,4 +1,4 @@
-"""The sandbox as a child process: it starts, answers, explains itself, and dies with its parent."""
+"""The sandbox as a child process: start, errors, and its end with the parent process."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ signal.pause()
 
 
 def is_alive(pid: int) -> bool:
-    """Return whether the process runs; one that has ended and waits to be reaped does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -35,7 +35,7 @@ def is_alive(pid: int) -> bool:
 
 
 def wait_for_end(pid: int, seconds: float = PATIENCE_S) -> bool:
-    """Return whether the process ends in time; it need not be a child of this one."""
+    """Return whether the process ends in time; it may be a child of another process."""
     try:
         process = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -46,7 +46,7 @@ def wait_for_end(pid: int, seconds: float = PATIENCE_S) -> bool:
         os.close(process)
 
 
-def test_a_child_answers_and_stops() -> None:
+def test_a_child_responds_and_stops() -> None:
     with SandboxProcess.start(["--authors", "10", "--token", "a=invalid"]) as sandbox:
         assert sandbox.base_url.startswith("http://127.0.0.1:")
         assert sandbox.ledger()["calls"] == 0
@@ -58,11 +58,11 @@ def test_a_child_answers_and_stops() -> None:
         assert is_alive(pid)
     assert not is_alive(pid)
     sandbox.stop()
-    with pytest.raises(SandboxError, match="does not answer"):
+    with pytest.raises(SandboxError, match="does not respond"):
         sandbox.ledger()
 
 
-def test_calls_are_read_beyond_one_request(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_long_list_of_calls_is_read_in_several_requests(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xingtu_crawler.sandbox.process._CALLS_PER_REQUEST", 2)
     with SandboxProcess.start(["--authors", "10"]) as sandbox:
         for _ in range(5):
@@ -82,7 +82,7 @@ def test_the_child_does_not_see_the_token(monkeypatch: pytest.MonkeyPatch) -> No
 
 @pytest.mark.skipif(not Path("/proc").exists(), reason="reads /proc")
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_the_child_dies_with_its_parent(number: signal.Signals) -> None:
+def test_the_child_ends_with_its_parent(number: signal.Signals) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", PARENT], stdout=subprocess.PIPE, text=True, env=os.environ | {"PYTHONPATH": str(ROOT)}
     ) as parent:
@@ -105,19 +105,19 @@ def test_ctrl_c_in_the_terminal_does_not_reach_the_child() -> None:
 
 
 @pytest.mark.parametrize("arguments", [["--authors", "none"], ["--autors", "3"], ["--fault", "x=1"], ["--seed"]])
-def test_what_is_wrong_is_one_line(arguments: list[str]) -> None:
+def test_an_error_is_one_line(arguments: list[str]) -> None:
     with pytest.raises(SandboxError) as caught:
         SandboxProcess.start(arguments)
     assert "\n" not in str(caught.value)
     assert arguments[0].lstrip("-")[:4] in str(caught.value)
 
 
-def test_a_child_that_is_not_ready_in_time_is_ended() -> None:
+def test_a_child_that_is_not_ready_in_time_is_stopped() -> None:
     with pytest.raises(SandboxError, match="not ready within 0 seconds"):
         SandboxProcess.start(timeout=0)
 
 
-def test_a_stopped_child_is_killed_when_it_does_not_listen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_child_that_ignores_sigterm_is_killed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("xingtu_crawler.sandbox.process._GRACE_SECONDS", 0.2)
     sandbox = SandboxProcess.start(["--authors", "10"])
     os.kill(sandbox.pid, signal.SIGSTOP)

@@ -1,4 +1,4 @@
-"""The author search: filters filter, orders order, the cap caps, pages end."""
+"""The author search: filters, order, cap and pages."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def attributes(index: int, day: int = 0) -> dict[str, Any]:
     return record
 
 
-def test_without_filters_everybody_is_found_by_followers() -> None:
+def test_without_filters_all_authors_are_found_by_followers() -> None:
     assert found() == list(range(2_000))
 
 
@@ -75,7 +75,7 @@ def test_price_range_under_all_names(name: str, low: int, width: int, day: int) 
     assert found(day, kolPriceType=name, kolPriceRange=f"{low}-{low + width}") == expected
 
 
-def test_the_price_filtered_by_is_the_price_answered() -> None:
+def test_the_filtered_price_is_the_price_in_the_response() -> None:
     hits = found(3, kolPriceType="VIDEO_1_20S", kolPriceRange="5000-20000")
     assert hits
     assert all(5_000 <= int(attributes(i, 3)["price_1_20"]) <= 20_000 for i in hits)
@@ -129,7 +129,7 @@ def test_gender_and_location() -> None:
     assert {attributes(i)["gender"] for i in hits[:20]} == {"2"}
 
 
-def test_filters_that_are_not_acted_on_are_accepted() -> None:
+def test_other_filters_are_ignored() -> None:
     assert found(expectedPlayRange="0-1", authorList="SHORT_DRAMA_ACTORS", isSuperstar="true") == found()
 
 
@@ -179,7 +179,7 @@ def test_ten_thousand_are_reachable_of_a_million() -> None:
     assert (after.indexes, after.has_more, after.total_count) == ([], False, 10_000)
 
 
-def test_past_the_end_is_an_empty_page() -> None:
+def test_a_page_after_the_last_one_is_empty() -> None:
     query, _ = parse({"keyword": "001234"})
     page = SEARCH.page(query, 2, 0)
     assert (page.indexes, page.has_more, page.total_count) == ([], False, 1)

@@ -1,30 +1,23 @@
-"""Tokens: rate, quota, balances, permissions; state machines first, then over the wire."""
+"""The limits of tokens: rate, quota, balances, permissions; first as state machines, then over HTTP."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox.sandbox_client import Start, starter
+from sandbox.sandbox_client import Start
 
 from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.tokens import LeakyBucket, Tokens, parse_spec, parse_tokens
-
-
-@pytest.fixture
-async def start() -> AsyncIterator[Start]:
-    async with starter() as begin:
-        yield begin
 
 
 @given(
     rate=st.floats(0.5, 1_000),
     gaps=st.lists(st.floats(0, 2), min_size=1, max_size=200),
 )
-def test_the_bucket_never_lets_more_through_than_rate_and_burst(rate: float, gaps: list[float]) -> None:
+def test_the_bucket_never_allows_more_than_rate_and_burst(rate: float, gaps: list[float]) -> None:
     bucket, now, passed = LeakyBucket(rate), 100.0, []
     for gap in gaps:
         now += gap / rate
@@ -38,7 +31,7 @@ def test_the_bucket_never_lets_more_through_than_rate_and_burst(rate: float, gap
             assert last - first + 1 <= burst + (passed[last] - begin) * rate + 1e-3
 
 
-def test_the_bucket_allows_its_burst_and_says_how_long_to_wait() -> None:
+def test_the_bucket_allows_its_burst_and_returns_the_wait() -> None:
     bucket = LeakyBucket(50)
     assert [bucket.wait(7.0) for _ in range(10)] == [0.0] * 10
     wait = bucket.wait(7.0)
@@ -46,7 +39,7 @@ def test_the_bucket_allows_its_burst_and_says_how_long_to_wait() -> None:
     assert bucket.wait(7.0 + wait + 1e-6) == 0.0
 
 
-def test_a_refused_call_is_not_billed_and_takes_no_quota() -> None:
+def test_a_refused_call_is_not_billed_and_uses_no_quota() -> None:
     tokens = Tokens(parse_tokens(["a=quota:2,rate:5"]), 0)
     token = tokens.get("a")
     codes = [token.admit("search", 0, float(second))[0] for second in range(4)]
@@ -56,7 +49,7 @@ def test_a_refused_call_is_not_billed_and_takes_no_quota() -> None:
     assert token.admit("search", 1, 4.0)[0] == 0, "a new day has a new quota"
 
 
-def test_an_unanswered_call_gives_its_place_back() -> None:
+def test_a_call_without_a_response_uses_no_quota() -> None:
     token = Tokens(parse_tokens(["a=quota:1,balance:1"]), 0).get("a")
     assert token.admit("search", 0, 0.0)[0] == 0
     assert token.admit("search", 0, 0.0)[0] == 303
@@ -73,7 +66,7 @@ def test_tokens_of_one_account_share_its_balance() -> None:
     assert tokens.get("b").account.yuan() == "0.0000"
 
 
-def test_a_name_may_hold_an_equals_sign() -> None:
+def test_a_name_can_contain_an_equals_sign() -> None:
     assert parse_tokens(["a=b&c%=rate:5,deny:base_info,deny:search"])["a=b&c%"] == parse_spec(
         "rate:5,deny:search,deny:base_info"
     )
@@ -89,7 +82,7 @@ def test_malformed_tokens_are_one_line_without_the_token(spec: str) -> None:
     assert "S3CRET" not in str(caught.value)
 
 
-def test_contradicting_balances_are_refused() -> None:
+def test_two_balances_of_one_account_are_refused() -> None:
     with pytest.raises(SandboxError, match="two balances"):
         Tokens(parse_tokens(["a=account:x,balance:3", "b=account:x,balance:4"]), 0)
 
@@ -116,7 +109,7 @@ async def test_a_concurrent_burst_cannot_overdraw_a_quota(start: Start) -> None:
     assert (await client.page("/__ledger"))["answered"] == 5
 
 
-async def test_the_rate_limit_answers_302_and_never_bills(start: Start) -> None:
+async def test_a_302_is_never_billed(start: Start) -> None:
     client = await start("--rate", "5", "--token", "free=rate:0", "--http-status")
     answers = [await client.raw("search") for _ in range(6)]
     refused = [headers for status, headers, _ in answers if status == 429]

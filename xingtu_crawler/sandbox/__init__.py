@@ -1,4 +1,4 @@
 """An offline Just One API: a synthetic population, faults on demand and a ledger of calls.
 
-Knows nothing of the crawler but the endpoints' names and paths, so that it can disagree with it.
+It shares only the endpoints' names and paths with the crawler, so that tests find what the crawler gets wrong.
 """

@@ -1,4 +1,4 @@
-"""`python -m xingtu_crawler.sandbox`: the sandbox without Scrapy's command line around it."""
+"""`python -m xingtu_crawler.sandbox`: the sandbox without Scrapy."""
 
 from __future__ import annotations
 

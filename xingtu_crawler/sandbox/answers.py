@@ -1,4 +1,4 @@
-"""From a question to an answer: business code, message and rendered `data`; rendered bodies are cached.
+"""From request parameters to an answer: business code, message and rendered `data`. Rendered bodies are cached.
 
 Knows neither HTTP nor tokens nor faults.
 """
@@ -40,7 +40,7 @@ _CACHED_BODIES = 8_192  # of each kind; 3 to 7 kB each
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes into the envelope; `data` is rendered JSON."""
+    """The contents of an envelope; `data` is rendered JSON."""
 
     code: int
     message: str
@@ -48,7 +48,7 @@ class Answer:
 
 
 class Answers:
-    """Answers questions about a population."""
+    """Returns the answers about a population."""
 
     def __init__(self, population: Population, search: Search) -> None:
         self._population = population
@@ -58,7 +58,7 @@ class Answers:
         self._run = token_hex(10)
 
     def answer(self, endpoint: str, params: Mapping[str, str], day: int, call: int) -> Answer:
-        """Return the answer to the request parameters (without the token) on a day; `call` numbers the calls."""
+        """Return the answer to request parameters (without the token) on a day; `call` is the number of the call."""
         try:
             find = self._page if endpoint == SEARCH.name else partial(self._details, endpoint)
             data = find(params, day)
@@ -69,13 +69,15 @@ class Answers:
         return Answer(0, MESSAGES[0], rendering.sign(data, call, DAY_ZERO + day * DAY_SECONDS + call % DAY_SECONDS))
 
     def other_id(self, params: Mapping[str, str]) -> str:
-        """Return the star id of an author who was not asked for."""
+        """Return the star id of another author than the requested one."""
         index = self._population.index_of(params.get("oAuthorId", "")) or 0
         return self._population.star_id(index + 1)
 
     def envelope(self, answer: Answer, identity: int, call: int) -> bytes:
-        """Return the whole body. Some answers have `code` as a string, some have no `recordTime`: which ones is
-        decided by `identity`, a hash of the question."""
+        """Return the whole body.
+
+        `identity`, a hash of the request, decides whether `code` is a string and whether `recordTime` is null.
+        """
         code = f'"{answer.code}"' if identity & 15 == 3 else str(answer.code)
         record_time = "null" if identity >> 4 & 31 == 3 else time.strftime('"%Y-%m-%dT%H:%M:%SZ"', time.gmtime())
         return b'{"code":%b,"message":%b,"data":%b,"recordTime":%b,"requestId":"%b%012x"}' % (

@@ -1,4 +1,4 @@
-"""The four detail endpoints' `data`, in the exact shapes of the API's documented answers.
+"""The `data` of the four detail endpoints, in the exact shapes of the API's documented examples.
 
 Knows the population; does not know requests, tokens or envelopes.
 """
@@ -21,7 +21,7 @@ _PLACEHOLDERS = {103: "单视频推送广告平台", 104: "多视频推送广告
 _OPEN_ENDED = "2145916800"
 _GENERAL_NAMES = ("随拍", "音乐", "美食", "旅行", "生活", "剧情搞笑", "萌宠", "时尚")
 
-# One video: everything but these three values is a zero or empty, as in the real answers.
+# One video: only three values are filled, as in the responses of the API.
 _VIDEO = (
     '{"acu":0,"avg_watch":0,"barrage":0,"biz_id":"0","comment":0,"core_user_id":"0","create_time":%d,'
     '"create_timestamp":0,"duration":0,"duration_min":0,"fans_club":0,"favorite":"0","finish_time":0,'
@@ -34,7 +34,7 @@ _VIDEO = (
 
 
 def base_info(population: Population, index: int, platform: Platform, day: int) -> bytes:
-    """Return `data` of "Author Base Info (V1)", with marks for the avatar's signature and `modify_time`."""
+    """Return `data` of "Author Base Info (V1)", with placeholders for the avatar's signature and `modify_time`."""
     author, place = population.author(index), _PLACE[platform]
     quirk, tags = author.quirk, author.tags
     account = str(10**8 + quirk % (9 * 10**8))
@@ -69,7 +69,7 @@ def base_info(population: Population, index: int, platform: Platform, day: int) 
             "is_plan_author": False,
             "is_star": True,
             "is_visible": True,
-            # Not the minimum of the prices, as in the real answers.
+            # Not the minimum of the prices, as in the responses of the API.
             "lowest_price": round(min(offers) * 0.2 * _PRICE_FACTOR[place] / 100) * 100 if offers else 0,
             "mcn_introduction": "",
             "mcn_logo": "",
@@ -111,7 +111,7 @@ def marketing_info(population: Population, index: int, platform: Platform, day: 
             amount = max(200, round(amount * _PRICE_FACTOR[place] / 100) * 100)
             offers.append(_price_info(author, video_type, desc, amount))
     placeholders = [_placeholder(author.star_id, kind, desc) for kind, desc in _PLACEHOLDERS.items()]
-    # Of the authors who offer nothing, half have the placeholders and half have nothing at all.
+    # Half of the authors without offers have the placeholders, the other half have an empty list.
     listed = offers[:-1] + placeholders + offers[-1:] if offers or author.quirk & 1 else []
     return rendering.body(
         {
@@ -170,11 +170,11 @@ RENDERERS: dict[str, Callable[[Population, int, Platform, int], bytes]] = {
     "rec_videos": rec_videos,
     "video_distribution": video_distribution,
 }
-"""Endpoint name -> what renders its `data`."""
+"""Endpoint name -> the function that renders its `data`."""
 
 
 def _qrcode(quirk: int) -> str:
-    # The size of the real ones and the first bytes of a picture, but no code that a phone could read.
+    # As large as a real one, with the first bytes of a picture, but no code that a phone can read.
     picture = b"\x89PNG\r\n\x1a\n" + random.Random(quirk).randbytes(660)
     return base64.b64encode(picture).decode()
 

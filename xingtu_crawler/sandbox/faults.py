@@ -1,6 +1,6 @@
-"""Which call gets which fault: by rate, decided by (seed, call, attempt), or sticky, by endpoint and key.
+"""The fault of each call: by rate, decided by (seed, call, attempt), or fixed, by endpoint and key.
 
-Decides only; `server` and `spoil` carry it out. Knows no HTTP.
+This module only decides; `server` and `spoil` carry the fault out. Knows no HTTP.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.population import scramble
 
 WIRE_FAULTS = ("html", "garbage", "cut", "timeout", "reset", "redirect")
-"""Faults below the envelope: there is no readable answer."""
+"""Faults below the envelope: there is no readable body."""
 CONTENT_FAULTS = ("unknown_field", "bad_type", "deep", "surrogate", "bigint", "dotted", "wrong_id")
-"""Answers with code 0 whose content is not what a crawler expects."""
+"""Answers with code 0 and unexpected contents."""
 ENVELOPE_FAULTS = ("echo", "inner")
 NAMES = (*WIRE_FAULTS, *ENVELOPE_FAULTS, *CONTENT_FAULTS)
 
@@ -29,24 +29,24 @@ def check_name(name: str) -> str:
     except ValueError:
         code = 0
     if code == 0:
-        raise SandboxError(f"unknown fault {name!r}: it is a business code (301, 302, ...) or {', '.join(NAMES)}.")
+        raise SandboxError(f"unknown fault {name!r}: use a business code (301, 302, ...) or {', '.join(NAMES)}.")
     return str(code)
 
 
 def check_rates(rates: Mapping[str, float]) -> dict[str, float]:
-    """Return fault name -> rate (0 to 1, at most 1 together); raise `SandboxError` where it is something else."""
+    """Return fault name -> rate (0 to 1, at most 1 together); raise `SandboxError` if a name or rate is invalid."""
     checked: dict[str, float] = {}
     for name, rate in rates.items():
         if not (isinstance(rate, int | float) and math.isfinite(rate) and 0 <= rate <= 1):
-            raise SandboxError(f"fault {name} has the rate {rate!r}: it is a number from 0 to 1.")
+            raise SandboxError(f"fault {name} has the rate {rate!r}: it must be a number from 0 to 1.")
         checked[check_name(name)] = float(rate)
     if sum(checked.values()) > 1 + 1e-9:
-        raise SandboxError("the faults' rates are more than 1 together: make them smaller.")
+        raise SandboxError("the rates of the faults are more than 1 together: use smaller ones.")
     return checked
 
 
 def parse_rates(specs: Sequence[str]) -> dict[str, float]:
-    """Return fault name -> rate for `NAME=RATE` options; raise `SandboxError` where one is malformed."""
+    """Return fault name -> rate for `NAME=RATE` options; raise `SandboxError` if one is malformed."""
     rates: dict[str, float] = {}
     for spec in specs:
         name, separator, rate = spec.partition("=")
@@ -55,23 +55,26 @@ def parse_rates(specs: Sequence[str]) -> dict[str, float]:
         except ValueError:
             separator = ""
         if not separator:
-            raise SandboxError(f"--fault {spec!r} is malformed: type --fault NAME=RATE, for example --fault 301=0.1.")
+            raise SandboxError(f"--fault {spec!r} is malformed: write --fault NAME=RATE, for example --fault 301=0.1.")
     return check_rates(rates)
 
 
 def parse_failures(specs: Sequence[str]) -> dict[tuple[str, str], str]:
-    """Return (endpoint, star id or page) -> fault for `ENDPOINT:KEY=NAME` options; raise `SandboxError`."""
+    """Return (endpoint, star id or page) -> fault for `ENDPOINT:KEY=NAME` options.
+
+    Raises `SandboxError` if one is malformed.
+    """
     failures: dict[tuple[str, str], str] = {}
     for spec in specs:
         place, separator, name = spec.partition("=")
         endpoint, colon, key = place.partition(":")
         if not (separator and colon and key):
             raise SandboxError(
-                f"--fail {spec!r} is malformed: type --fail ENDPOINT:KEY=NAME, for example --fail search:3=301."
+                f"--fail {spec!r} is malformed: write --fail ENDPOINT:KEY=NAME, for example --fail search:3=301."
             )
         if endpoint != SEARCH.name and endpoint not in DETAILS:
             raise SandboxError(
-                f"--fail names endpoint {endpoint!r}: it is one of {', '.join([SEARCH.name, *DETAILS])}."
+                f"--fail names endpoint {endpoint!r}: it must be one of {', '.join([SEARCH.name, *DETAILS])}."
             )
         failures[endpoint, key] = check_name(name)
     return failures
@@ -80,8 +83,8 @@ def parse_failures(specs: Sequence[str]) -> dict[tuple[str, str], str]:
 class Faults:
     """Chooses the fault of each call.
 
-    `rates` may be replaced while the sandbox runs. An attempt counts each time a call gets as far as being
-    answered or spoiled; calls refused for their token do not count, so the pace of a crawl changes nothing.
+    `rates` can be replaced while the sandbox runs. Calls that are refused because of their token do not count as
+    attempts, so the pace of a crawl does not change its faults.
     """
 
     def __init__(self, seed: int, rates: Mapping[str, float], sticky: Mapping[tuple[str, str], str]) -> None:
@@ -93,7 +96,7 @@ class Faults:
     def choose(self, identity: int, endpoint: str, key: str) -> str | None:
         """Return the fault of this attempt of the call, or None.
 
-        `identity` is a hash of the question, `key` a star id or a page number.
+        `identity` is a hash of the request, `key` a star id or a page number.
         """
         fault = self._sticky.get((endpoint, key))
         if fault is not None or not self.rates:

@@ -1,4 +1,4 @@
-"""What was asked, what was answered, what it cost: the truth that a crawl's own books are compared with.
+"""The ledger: all calls, their outcomes and whether they were billed. Tests compare a crawl's own counts with it.
 
 Knows no HTTP and holds no token, only its number.
 """
@@ -12,12 +12,12 @@ from itertools import islice
 from typing import Any
 
 RING = 200_000
-"""How many single calls are remembered."""
+"""Number of single calls that are kept."""
 
 
 @dataclass(slots=True)
 class Call:
-    """One call while it is in flight; `at` in Unix seconds, `identity` a hash of endpoint and parameters."""
+    """One call in flight; `at` is in Unix seconds, `identity` is a hash of endpoint and parameters."""
 
     at: float
     endpoint: str
@@ -30,14 +30,14 @@ class Call:
 
 
 class Ledger:
-    """Counts calls. "answered" = a code-0 answer with a usable success in it, fully sent."""
+    """Counts calls. A call is "answered" if its response has code 0, holds a usable success and was sent completely."""
 
     def __init__(self) -> None:
         self.in_flight = 0
         self.reset()
 
     def reset(self) -> None:
-        """Forget everything, except what is in flight."""
+        """Clear everything except the number of calls in flight."""
         self._numbered = self._answered = self._billed = self._answered_twice = 0
         self._max_in_flight = self.in_flight
         self._by_endpoint: defaultdict[str, Counter[str]] = defaultdict(Counter)
@@ -45,16 +45,16 @@ class Ledger:
         self._by_token: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self._first_at: float | None = None
         self._last_at: float | None = None
-        self._questions: set[int] = set()
+        self._requests: set[int] = set()
         self._calls: deque[tuple[Any, ...]] = deque(maxlen=RING)
 
     def begin(self) -> None:
-        """Note that a call came in."""
+        """Record that a call arrived."""
         self.in_flight += 1
         self._max_in_flight = max(self._max_in_flight, self.in_flight)
 
     def end(self, call: Call, outcome: str, *, answered: bool, billed: bool) -> None:
-        """Note how a call ended: `outcome` is a business code or a fault's name."""
+        """Record how a call ended; `outcome` is a business code or the name of a fault."""
         self.in_flight -= 1
         self._numbered += 1
         self._billed += billed
@@ -69,9 +69,9 @@ class Ledger:
         self._last_at = time.time()
         if answered:
             self._answered += 1
-            question = hash((call.identity, call.day))
-            self._answered_twice += question in self._questions
-            self._questions.add(question)
+            request = hash((call.identity, call.day))
+            self._answered_twice += request in self._requests
+            self._requests.add(request)
         self._calls.append(
             (
                 self._numbered,

@@ -1,6 +1,6 @@
-"""The options of `scrapy sandbox` and `python -m xingtu_crawler.sandbox`: one definition, one check.
+"""The options of `scrapy sandbox` and `python -m xingtu_crawler.sandbox`.
 
-Turns text into a `Config`, or into one line that says what is wrong. Starts nothing.
+Turns the command line into a `Config`, or into one line that says what is wrong. Starts nothing.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LIMITS_HELP = (
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """Everything that the sandbox can be told; `latency` and `jitter` in milliseconds, `rate` in calls/second."""
+    """The configuration of a sandbox; `latency` and `jitter` are in milliseconds, `rate` is in calls per second."""
 
     host: str = "127.0.0.1"
     port: int = DEFAULT_PORT
@@ -44,18 +44,18 @@ class Config:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Add the sandbox's options to a parser. Values stay text: `config` checks them, with better words."""
+    """Add the sandbox's options to a parser. Their values stay text; `config` checks them."""
     group = parser.add_argument_group("Sandbox")
     for name, metavar, default, text in (
         ("host", "HOST", "127.0.0.1", "address to listen on"),
         ("port", "PORT", str(DEFAULT_PORT), "port to listen on, 0 for a free one"),
         ("authors", "N", "2000", f"size of the population, 1 to {MAX_AUTHORS}"),
-        ("seed", "N", "1", "which population: the same seed and size give the same authors"),
-        ("day", "N", "0", "which day: some values differ from day to day"),
+        ("seed", "N", "1", "seed of the population: the same seed and size give the same authors"),
+        ("day", "N", "0", "day of the population: some values differ from day to day"),
         ("overlap", "RATE", "0", "share of search pages that repeat an author of the page before, 0 to 1"),
         ("rate", "N", "0", "limit in calls/s for every token without a rate of its own, 0 for none"),
-        ("latency", "MS", "0", "time to answer, in milliseconds"),
-        ("jitter", "MS", "0", "up to so many milliseconds more, at random"),
+        ("latency", "MS", "0", "time until the response, in milliseconds"),
+        ("jitter", "MS", "0", "largest random addition to the latency, in milliseconds"),
     ):
         group.add_argument(f"--{name}", metavar=metavar, default=default, help=f"{text} (default: {default})")
     for name, metavar, text in (
@@ -70,9 +70,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def config(namespace: argparse.Namespace, unknown: Sequence[str] = ()) -> Config:
-    """Return the checked configuration; raise `SandboxError` with one line for the first thing that is wrong.
+    """Return the checked configuration; raise `SandboxError` with one line for the first invalid option.
 
-    `unknown` is what the parser did not know, as `parse_known_args` returns it.
+    `unknown` are the arguments that the parser does not know, as returned by `parse_known_args`.
     """
     if unknown:
         raise SandboxError(_unknown(unknown[0]))
@@ -96,12 +96,12 @@ def config(namespace: argparse.Namespace, unknown: Sequence[str] = ()) -> Config
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:  # type: ignore[override]  # it raises, where the base exits
-        raise SandboxError(f"{message}: type --help for the options.")
+    def error(self, message: str) -> None:  # type: ignore[override]  # the base class exits
+        raise SandboxError(f"{message}: see --help for the options.")
 
 
 def parse(arguments: Sequence[str]) -> Config:
-    """Return the configuration for a command line; raise `SandboxError` with one line where it is wrong."""
+    """Return the configuration for a command line; raise `SandboxError` with one line if it is invalid."""
     parser = _Parser(
         prog="python -m xingtu_crawler.sandbox",
         description="An offline Just One API with a synthetic population.",
@@ -116,7 +116,7 @@ def _unknown(argument: str) -> str:
     parser = argparse.ArgumentParser(add_help=False)
     add_arguments(parser)
     near = get_close_matches(name, parser.format_usage().replace("[", " ").replace("]", " ").split(), n=1)
-    hint = f"did you mean {near[0]}?" if near else "type --help for the options."
+    hint = f"did you mean {near[0]}?" if near else "see --help for the options."
     return f"unknown argument {name}: {hint}"
 
 
@@ -127,7 +127,7 @@ def _integer(namespace: argparse.Namespace, name: str, low: int, high: int) -> i
     except ValueError:
         value = low - 1
     if not low <= value <= high:
-        raise SandboxError(f"--{name} is {text!r}: it is a whole number from {low} to {high}.")
+        raise SandboxError(f"--{name} is {text!r}: it must be an integer from {low} to {high}.")
     return value
 
 
@@ -138,5 +138,5 @@ def _number(namespace: argparse.Namespace, name: str, high: float) -> float:
     except ValueError:
         value = -1.0
     if not (math.isfinite(value) and 0 <= value <= high):
-        raise SandboxError(f"--{name} is {text!r}: it is a number from 0 to {high:g}.")
+        raise SandboxError(f"--{name} is {text!r}: it must be a number from 0 to {high:g}.")
     return value

@@ -1,6 +1,6 @@
-"""The synthetic authors: each is a function of (seed, size, index, day), computed when asked for.
+"""The synthetic authors: each is a function of (seed, size, index, day) and is computed on demand.
 
-What a search filters by lies in columns of one byte per author; no list of authors exists. Knows no JSON.
+There is no list of authors, only columns of one byte per author for the filters of the search. Knows no JSON.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _GOLDEN = 0x9E3779B97F4A7C15
 
 
 class Channel(IntEnum):
-    """What drifts on its own clock."""
+    """The values that change from day to day, each at its own pace."""
 
     FOLLOWERS = 0
     PLAYS = 1
@@ -33,7 +33,7 @@ class Channel(IntEnum):
     POSTS = 3
 
 
-# Days between two changes, sixteen kinds of author for each channel; 0 = never changes.
+# Days between two changes for the sixteen kinds of authors of each channel; 0: never.
 _PERIODS = {
     Channel.FOLLOWERS: (1, 1, 1, 1, 2, 2, 3, 3, 5, 5, 8, 8, 0, 0, 0, 0),
     Channel.PLAYS: (1, 1, 2, 2, 3, 3, 5, 5, 7, 7, 9, 9, 0, 0, 0, 0),
@@ -52,7 +52,7 @@ def scramble(value: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class Author:
-    """What does not drift: who the author is."""
+    """The values of an author that never change."""
 
     index: int
     star_id: str
@@ -63,7 +63,7 @@ class Author:
     new_card: bool
     priced: bool
     quirk: int
-    """64 bits that decide the odds and ends: which optional fields the author has, and the like."""
+    """64 bits that decide the remaining details, for example which optional fields the author has."""
 
 
 class Population:
@@ -79,7 +79,7 @@ class Population:
         self._channels = [scramble(self._base + channel + 1) for channel in Channel]
         self._id_offset = scramble(self._base + 99) % _ID_SPAN
         self._exponent = math.log(8e7 * 0.5 / 190_000) / math.log(size / 10 + 1)
-        # One byte per author and trait, at the speed of C. Author i's bytes do not depend on the size.
+        # One byte per author and trait. The bytes of an author do not depend on the size.
         self.tag_column, self.look_column, self.voice_column, self.trade_column = (
             random.Random(scramble(self._base + 50 + n)).randbytes((size + 3) // 4 * 4)[:size] for n in range(4)
         )
@@ -89,7 +89,7 @@ class Population:
         return str(_ID_BASE + (index * _ID_STRIDE + self._id_offset) % _ID_SPAN)
 
     def index_of(self, star_id: str) -> int | None:
-        """Return the index of the author with this id, or None where there is none."""
+        """Return the index of the author with this id; None if there is none."""
         if not (star_id.isascii() and star_id.isdigit() and len(star_id) == 19):
             return None
         place = int(star_id) - _ID_BASE
@@ -99,12 +99,12 @@ class Population:
         return index if index < self.size else None
 
     def nick_name(self, index: int) -> str:
-        """Return the author's name, recognisable as synthetic at a glance."""
+        """Return the author's name, which shows that the author is synthetic."""
         tag = TAG_SLOTS[self.tag_column[index]].primary
         return f"测试{tag}{NOUNS[self.voice_column[index] & 7]}{index:06d}"
 
     def author(self, index: int) -> Author:
-        """Return who the author at `index` is."""
+        """Return the author at `index`."""
         tags = TAG_SLOTS[self.tag_column[index]]
         return Author(
             index=index,
@@ -119,42 +119,44 @@ class Population:
         )
 
     def new_card(self, index: int) -> bool:
-        """Return whether the author has the rate card of 2026; half of them have."""
+        """Return whether the author has the rate card of 2026, as half of the authors do."""
         return bool(self.trade_column[index] & 16)
 
     def priced(self, index: int) -> bool:
-        """Return whether the author offers anything at all; one in eight does not."""
+        """Return whether the author has offers, as seven in eight do."""
         return self.trade_column[index] >> 5 != 0
 
     def price_level(self, index: int) -> int:
-        """Return how dear the author is for the followers offered, 0 (cheap) to 15."""
+        """Return the author's price level relative to the followers, from 0 (cheap) to 15."""
         return self.trade_column[index] & 15
 
     def rank_size(self, index: int) -> float:
-        """Return the followers that the rank-size law gives a rank: 80 million at the top, median near 200,000."""
+        """Return the followers of a rank by the rank-size law: 80 million at the top, a median near 200,000."""
         top: float = 8e7 * ((index + 5) / 5) ** -self._exponent
         return 10_000 + top * (1 - index / self.size)
 
     def followers(self, index: int, day: int) -> int:
-        """Return the followers on a day. They drift, but only within the gap to the next better author, so that
-        the order by followers is the order of the indexes on every day."""
+        """Return the followers on a day.
+
+        They stay between those of the neighbours, so that the order by followers is the order of the indexes every day.
+        """
         low = self.rank_size(index)
         high = self.rank_size(index - 1) if index else low * 1.1
         return int(low + (high - low) * 0.98 * self.noise(Channel.FOLLOWERS, index, day))
 
     def spell(self, channel: Channel, index: int, day: int) -> int:
-        """Return the number of the spell that `day` is in: between two changes it stays the same."""
+        """Return the number of changes of the channel until `day`."""
         kind = scramble(self._channels[channel] + index * _GOLDEN)
         period = _PERIODS[channel][kind & 15]
         return (day + (kind >> 8) % period) // period if period else 0
 
     def post_clock(self, index: int) -> tuple[int, int]:
-        """Return the days between two new videos (0: the author has stopped) and the phase in days."""
+        """Return the days between two new videos (0: the author has stopped) and their phase in days."""
         kind = scramble(self._channels[Channel.POSTS] + index * _GOLDEN)
         period = _PERIODS[Channel.POSTS][kind & 15]
         return period, (kind >> 8) % period if period else 0
 
     def noise(self, channel: Channel, index: int, day: int) -> float:
-        """Return a number in [0, 1) that stays the same through a spell of the channel."""
+        """Return a number in [0, 1) that stays the same between two changes of the channel."""
         spell = self.spell(channel, index, day)
         return scramble(self._channels[channel] + index * _GOLDEN + (spell + 1) * 0xD1342543DE82EF95) / 2**64

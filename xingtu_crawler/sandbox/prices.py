@@ -1,4 +1,4 @@
-"""What an author charges: both rate cards, in yuan, and the bounds that let a search skip most authors.
+"""The authors' prices in yuan, on both rate cards, and their bounds, with which a search skips most authors.
 
 Knows the population; knows neither JSON nor queries.
 """
@@ -12,12 +12,12 @@ from statistics import NormalDist
 from xingtu_crawler.sandbox.population import Channel, Population, scramble
 
 MIN_DRIFT, MAX_DRIFT = 0.85, 1.2
-"""Every price is its nominal value times a drift factor within these bounds."""
+"""Bounds of the factor by which a price differs from its nominal value."""
 
 _LEVELS = [math.exp(0.5 * NormalDist().inv_cdf((level + 0.5) / 16)) for level in range(16)]
 _DRIFTS = (MIN_DRIFT, 0.95, 1.0, 1.1, MAX_DRIFT)
 
-# video_type -> lowest and highest ratio to the nominal price; an author's own ratio lies between.
+# video_type -> lowest and highest ratio to the nominal price.
 RATIOS: dict[int, tuple[float, float]] = {
     1: (0.55, 0.9),
     2: (1.0, 1.0),
@@ -28,7 +28,7 @@ RATIOS: dict[int, tuple[float, float]] = {
 }
 OLD_CARD = {1: "1-20s视频", 2: "21-60s视频", 71: "60s以上视频", 91: "抖音短视频共创-参与达人"}
 NEW_CARD = {2: "植入视频", 71: "定制视频", 150: "植入视频-含授权", 151: "图文植入", 91: "抖音短视频共创-参与达人"}
-"""video_type -> desc. The same type bears another name on the newer card, which has no type 1."""
+"""video_type -> desc. The newer card has other names for the same types, and no type 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Level:
     factor: float
 
     def followers_for(self, price: float) -> float:
-        """Return the followers (by the rank-size law) at which this level's nominal price is `price`."""
+        """Return the followers (by the rank-size law) for which the nominal price of this level is `price`."""
         return float((price / (0.8 * self.factor)) ** (4 / 3))
 
 
@@ -47,14 +47,14 @@ LEVELS = [Level(number, factor) for number, factor in enumerate(_LEVELS)]
 
 
 def card(population: Population, index: int) -> dict[int, str]:
-    """Return the author's rate card: video_type -> desc; empty for an author who offers nothing."""
+    """Return the author's rate card, video_type -> desc; empty for an author without offers."""
     if not population.priced(index):
         return {}
     return NEW_CARD if population.new_card(index) else OLD_CARD
 
 
 def price(population: Population, index: int, day: int, video_type: int) -> int | None:
-    """Return the price in yuan (hundreds, at least 200), or None where the author's card lacks the type."""
+    """Return the price in yuan (a multiple of 100, at least 200); None if the author's card lacks the type."""
     if video_type not in card(population, index):
         return None
     nominal: float = 0.8 * population.rank_size(index) ** 0.75 * _LEVELS[population.price_level(index)]

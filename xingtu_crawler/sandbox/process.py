@@ -1,6 +1,6 @@
-"""A sandbox as a child process, for demos, tests and benchmarks: it dies with its parent.
+"""A sandbox as a child process, for demos, tests and benchmarks. It ends with its parent.
 
-Knows the sandbox from outside only: its command line, its ready line and its own pages.
+Knows only the sandbox's command line, its ready line and its own pages.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _CALLS_PER_REQUEST = 10_000
 
 
 class SandboxProcess:
-    """A running sandbox; `base_url` is what `JUSTONEAPI_BASE_URL` would be. Use it as a context manager."""
+    """A running sandbox; `base_url` is the value for `JUSTONEAPI_BASE_URL`. Use it as a context manager."""
 
     def __init__(self, child: subprocess.Popen[bytes], base_url: str) -> None:
         self._child = child
@@ -39,36 +39,36 @@ class SandboxProcess:
 
     @classmethod
     def start(cls, arguments: Sequence[str] = (), *, timeout: float = 15.0) -> SandboxProcess:
-        """Start a sandbox on a free port with these command-line arguments and wait until it can be asked.
+        """Start a sandbox on a free port with these command-line arguments and wait until it is ready.
 
-        Raises `SandboxError` with one line where it does not start within `timeout` seconds.
+        Raises `SandboxError` with one line if it does not start within `timeout` seconds.
         """
         environment = {name: value for name, value in os.environ.items() if not name.startswith(_SECRETS)}
         environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(_ROOT), environment.get("PYTHONPATH"))))
         environment["PYTHONIOENCODING"] = "utf-8"
         command = [sys.executable, "-m", "xingtu_crawler.sandbox", "--port", "0", *arguments, "--parent-pipe"]
         with tempfile.TemporaryFile() as errors:
-            child = subprocess.Popen(  # noqa: S603 - this program, with the caller's options as single arguments
+            child = subprocess.Popen(  # noqa: S603 - this program, with the caller's options as separate arguments
                 command,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
-                # The parent answers Ctrl-C by finishing what is in flight: the sandbox must outlive that.
+                # After Ctrl-C the crawl still finishes its calls in flight, so the sandbox must not get the signal.
                 start_new_session=True,
             )
             line = _first_line(child, timeout)
             if line is not None and line.startswith(READY):
                 return cls(child, line.removeprefix(READY).split()[0])
             if line == "":
-                # Its output has ended: so does the child, by itself.
+                # The child has closed its output, so it is ending.
                 with contextlib.suppress(subprocess.TimeoutExpired):
                     child.wait(_GRACE_SECONDS)
             _end(child)
             errors.seek(0)
             said = errors.read().decode(errors="replace").strip().splitlines()
         if line is None:
-            raise SandboxError(f"the sandbox was not ready within {timeout:g} seconds: try again.")
+            raise SandboxError(f"the sandbox was not ready within {timeout:g} seconds: run the same command again.")
         why = said[-1].removeprefix("error: ") if said else f"exit code {child.returncode}"
         raise SandboxError(f"the sandbox did not start: {why}")
 
@@ -78,7 +78,7 @@ class SandboxProcess:
         return self._child.pid
 
     def stop(self) -> None:
-        """Stop the child and wait for its end; stopping twice is stopping once."""
+        """Stop the child and wait until it has ended; a second call does nothing."""
         _end(self._child)
 
     def __enter__(self) -> Self:
@@ -95,7 +95,7 @@ class SandboxProcess:
         return counts
 
     def calls(self) -> list[dict[str, Any]]:
-        """Return every single call that the ledger remembers, in the order in which they ended."""
+        """Return the single calls that the ledger keeps, in the order in which they ended."""
         calls: list[dict[str, Any]] = []
         while True:
             after = calls[-1]["n"] if calls else 0
@@ -105,20 +105,22 @@ class SandboxProcess:
                 return calls
 
     def control(self, **changes: Any) -> dict[str, Any]:
-        """Change the running sandbox (`day`, `faults`, `rate`, `latency`, `jitter`, `tokens`, `reset_ledger`) and
-        return its state; raise `SandboxError` where a change is refused."""
+        """Change the running sandbox (`day`, `faults`, `rate`, `latency`, `jitter`, `tokens`, `reset_ledger`).
+
+        Returns its state; raises `SandboxError` if a change is refused.
+        """
         state: dict[str, Any] = self._ask("POST", "/__control", json.dumps(changes).encode())
         return state
 
     def _ask(self, method: str, path: str, body: bytes | None = None) -> Any:
-        # Not urllib.request: that one would go through the proxy of the environment.
+        # urllib.request would use the proxy of the environment.
         connection = http.client.HTTPConnection(urlsplit(self.base_url).netloc, timeout=_REQUEST_SECONDS)
         try:
             connection.request(method, path, body)
             response = connection.getresponse()
             answer = json.loads(response.read())
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise SandboxError(f"the sandbox at {self.base_url} does not answer ({type(error).__name__}).") from error
+            raise SandboxError(f"the sandbox at {self.base_url} does not respond ({type(error).__name__}).") from error
         finally:
             connection.close()
         if response.status != http.HTTPStatus.OK:
@@ -127,7 +129,7 @@ class SandboxProcess:
 
 
 def _first_line(child: subprocess.Popen[bytes], timeout: float) -> str | None:
-    """Return the first line that the child says, "" where its output ends before, None where it is late."""
+    """Return the first line of the child's output, "" if the output ends before it, None after `timeout` seconds."""
     lines: queue.Queue[bytes] = queue.Queue()
     assert child.stdout is not None
     out = child.stdout
@@ -143,7 +145,7 @@ def _end(child: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(OSError):
             child.stdin.close()
     for ask in (child.terminate, child.kill):
-        # The pipe's end is the first word, these are the second and the last.
+        # Closing the pipe asks the child to end. These signals follow if it does not.
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=_GRACE_SECONDS)
             break

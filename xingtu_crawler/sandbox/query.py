@@ -1,6 +1,6 @@
-"""A search query as the API reads it: which filters it knows, what it refuses.
+"""A search query: the filters that the sandbox applies, and the parameters that it refuses.
 
-Knows no authors. Filters that the sandbox does not act on are accepted and ignored.
+Other filters are accepted and ignored. Knows no authors.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _RANGE = re.compile(r"(\d+(?:\.\d+)?)-(\d+(?:\.\d+)?)", re.ASCII)
 _GENDERS = {"MALE": 1, "1": 1, "男性": 1, "FEMALE": 2, "2": 2, "女性": 2}
 _PAGE = re.compile(r"[1-9]\d{0,8}", re.ASCII)
 
-# Price types by all the names they have had; the value is the video_type to filter by, None where it is ignored.
+# Price types by all the names that they have had -> the video_type to filter by, None if the type is ignored.
 PRICE_TYPES: dict[str, int | None] = {
     "视频1_20s": 1,
     "VIDEO_1_20S": 1,
@@ -52,7 +52,7 @@ PRICE_TYPES: dict[str, int | None] = {
 
 
 class InvalidQueryError(ValueError):
-    """A parameter cannot be understood; the sandbox answers business code 400. Raised by `parse`."""
+    """A parameter is malformed: the sandbox responds with business code 400. Raised by `parse`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +71,9 @@ class Query:
 
 
 def parse(params: Mapping[str, str]) -> tuple[Query, int]:
-    """Return the query and the page (from 1) that these request parameters ask for.
+    """Return the query and the page (from 1) of these request parameters.
 
-    Raises `InvalidQueryError` where a parameter is malformed.
+    Raises `InvalidQueryError` if a parameter is malformed.
     """
     page = params.get("page") or "1"
     if not _PAGE.fullmatch(page):
@@ -119,5 +119,5 @@ def _range(params: Mapping[str, str], name: str) -> tuple[float, float] | None:
 
 
 def _words(params: Mapping[str, str], name: str) -> tuple[str, ...]:
-    # Sorted: the same filter is the same query, in every process.
+    # Sorted, so that the same filter is the same query in every process.
     return tuple(sorted({word for part in params.get(name, "").split(",") if (word := part.strip())}))

@@ -1,7 +1,7 @@
-"""The author search over the synthetic population: filters, order, pages, the 10,000 cap.
+"""The author search over the synthetic population: filters, order, pages, the cap of 10,000.
 
-A filter is a mask of one byte per author, made and combined at the speed of C, so that a million authors are
-searched in some ten milliseconds. Knows no HTTP and no JSON.
+A filter is a mask of one byte per author. Masks are combined as large integers, so that a search through a million
+authors takes about ten milliseconds. Knows no HTTP and no JSON.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from xingtu_crawler.sandbox.vocabulary import LOOK_SLOTS, NOUNS, TAG_SLOTS, THEM
 
 PAGE_SIZE = 20
 CAP = 10_000
-"""How many results can be reached, and the largest `total_count` that is answered."""
+"""Number of results that can be reached, and the largest `total_count`."""
 _CACHED_QUERIES = 64
-_DEAREST = 1e12  # yuan; nobody asks as much
+_MAX_PRICE = 1e12  # yuan; larger bounds are cut to it
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +37,11 @@ class Page:
 
 
 class Search:
-    """Answers queries over `population`; `overlap` is the share of pages at which the ranking shifts by one, so
-    that the last author of the page before appears again."""
+    """Searches `population`.
+
+    `overlap` is the share of pages at which the ranking shifts by one, so that they begin with the last author of the
+    previous page.
+    """
 
     def __init__(self, population: Population, *, overlap: float = 0.0) -> None:
         self._population = population
@@ -47,7 +50,7 @@ class Search:
         self._shifts = lru_cache(maxsize=_CACHED_QUERIES)(self._shifts_of)
 
     def page(self, query: Query, page: int, day: int) -> Page:
-        """Return page `page` (from 1) of what `query` finds on `day`; past the end it is empty."""
+        """Return page `page` (from 1) of the results of `query` on `day`; it is empty after the last result."""
         hits = self._hits(query, day)
         start = (page - 1) * PAGE_SIZE
         if self._overlap and page > 1:
@@ -57,7 +60,7 @@ class Search:
         return Page(list(hits[start:end]), end < len(hits), len(hits))
 
     def _shifts_of(self, query: Query) -> list[int]:
-        """By how many places each page is late, page 1 first; pages enough for the cap and what shifts add."""
+        """Return the shift of each page in places, page 1 first, for all pages that the cap allows."""
         identity = scramble(self._population.seed * 31 + crc32(repr(query).encode()))
         shifts = [0]
         for page in range(2, 2 * CAP // PAGE_SIZE):
@@ -105,12 +108,12 @@ class Search:
         return mask.to_bytes(population.size, "little")
 
     def _price_bounds(self, video_type: int, low: float, high: float) -> int:
-        """Return the authors who may charge this; for each price level they are neighbours by followers."""
+        """Return a mask of the authors whose prices may be in the range: for each price level, a range of followers."""
         population, (smallest, largest) = self._population, prices.RATIOS[video_type]
         mask = 0
         for level in prices.LEVELS:
-            most = level.followers_for((min(high, _DEAREST) + 100) / (smallest * prices.MIN_DRIFT))
-            fewest = level.followers_for(max(0.0, min(low, _DEAREST) - 300) / (largest * prices.MAX_DRIFT))
+            most = level.followers_for((min(high, _MAX_PRICE) + 100) / (smallest * prices.MIN_DRIFT))
+            fewest = level.followers_for(max(0.0, min(low, _MAX_PRICE) - 300) / (largest * prices.MAX_DRIFT))
             mask |= _select(population.trade_column, (slot & 15 == level.number for slot in range(256))) & _between(
                 bisect_left(range(population.size), -most, key=lambda i: -population.rank_size(i)),
                 bisect_right(range(population.size), -fewest, key=lambda i: -population.rank_size(i)),
@@ -118,7 +121,7 @@ class Search:
         return mask
 
     def _by_name(self, keyword: str) -> int:
-        # A keyword with digits reaches into the number at the end; `_find` compares it name by name.
+        # The digits of a keyword may match the number at the end of a name; `_find` compares the whole names.
         words = "".join(char for char in keyword if not char.isdigit())
         tags, voices = self._population.tag_column, self._population.voice_column
         mask = 0

@@ -1,4 +1,4 @@
-"""One author as the author search answers it: some 75 attributes, every one of them a string.
+"""One author in the author search: about 75 attributes, all of them strings.
 
 Knows the population; does not know queries or pages.
 """
@@ -36,7 +36,7 @@ _EXTRA_DATA: dict[str, Any] = {
     "recall_return_infos": {},
     "recommend_types": [],
 }
-# The duration at the end of an attribute's name, by video_type.
+# video_type -> the duration in the names of its attributes.
 _DURATIONS = {1: "1_20", 2: "20_60", 71: "60"}
 _ORDER_VALUES = ("0-50", "50-200", "200-500", ">500")
 _GMV = ("<1w", "1w-10w", "10w-100w", ">100w")
@@ -44,12 +44,12 @@ _GPM = ("<100", "100-1000", "1000-3000", ">3000")
 
 
 def has_city(author: Author) -> bool:
-    """Return whether the answers name the author's city at all."""
+    """Return whether the search returns the author's city."""
     return author.quirk & 7 != 0
 
 
 def render(population: Population, index: int, day: int) -> bytes:
-    """Return the author as one element of `data.authors`, with a mark for the avatar's signature."""
+    """Return the author as an element of `data.authors`, with a placeholder for the avatar's signature."""
     author = population.author(index)
     newest = videos.latest_number(population, index, day)
     recent = videos.at(population, index, range(newest, newest - 10, -1), day)
@@ -102,7 +102,7 @@ def _attributes(
         "expected_play_num": str(plays),
         "fans_increment_rate_within_15d": str(gained / followers),
         "fans_increment_within_15d": str(gained),
-        # As implausible as in the real answers.
+        # As implausible as in the responses of the API.
         "fans_increment_within_30d": str(round(followers * 0.131 + 0.33, 2)),
         "follower": str(followers),
         "game_type": '{"\\u5c04\\u51fb": 1.0}' if "游戏" in author.tags.relation else "{}",

@@ -1,7 +1,4 @@
-"""Runs a sandbox as a process: socket, signals, the ready line, the watch on the parent.
-
-The only module that knows of the event loop's life; everything it serves is in `server`.
-"""
+"""Runs a sandbox as a process: event loop, socket, signals, the ready line, the watch on the parent process."""
 
 from __future__ import annotations
 
@@ -23,15 +20,15 @@ from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox
 
 READY = "Sandbox ready at "
-"""How the ready line begins; the base URL follows."""
+"""The beginning of the ready line; the base URL follows."""
 
 _HANG_UP_SECONDS = 0.2
 
 
 def main(make_config: Callable[[], Config]) -> int:
-    """Run a sandbox until it is stopped and return its exit code; what is wrong is one line on standard error."""
+    """Run a sandbox until it is stopped and return the exit code; an error is one line on standard error."""
     try:
-        # A terminal without Chinese characters still gets its ready line.
+        # The ready line contains Chinese characters, which not every terminal can show.
         if isinstance(sys.stdout, io.TextIOWrapper):
             sys.stdout.reconfigure(errors="backslashreplace")
         run(make_config())
@@ -44,8 +41,7 @@ def main(make_config: Callable[[], Config]) -> int:
 def run(config: Config) -> None:
     """Serve until SIGINT, SIGTERM or, with `parent_pipe`, the end of standard input.
 
-    One line goes to standard output when the sandbox can be asked. Raises `SandboxError` where
-    it cannot listen.
+    Writes one line to standard output when the sandbox is ready. Raises `SandboxError` if it cannot listen.
     """
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(config, sys.stdout))
@@ -53,7 +49,7 @@ def run(config: Config) -> None:
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
     try:
-        import uvloop  # noqa: PLC0415 - optional: faster where it is installed
+        import uvloop  # noqa: PLC0415 - optional, and faster
     except ImportError:
         return None
     factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
@@ -68,7 +64,7 @@ async def _serve(config: Config, out: TextIO) -> None:
     if config.parent_pipe:
         watch = threading.Thread(target=_watch_parent, args=(loop, stop), daemon=True)
         watch.start()
-    # The handler is cancelled when its client leaves: that is how a call that is never answered ends.
+    # The server cancels the handler when its client disconnects; this ends calls that never get a response.
     handler = web.Server(Sandbox(config).handle, access_log=None, handler_cancellation=True)
     try:
         server = await loop.create_server(handler, config.host, config.port, backlog=1024)
@@ -83,10 +79,10 @@ async def _serve(config: Config, out: TextIO) -> None:
 
 
 def _watch_parent(loop: asyncio.AbstractEventLoop, stop: asyncio.Event) -> None:
-    # The pipe ends when the parent does, by kill -9 too.
+    # The pipe ends with the parent process, even after kill -9.
     while os.read(0, 1024):
         pass
-    # Ended meanwhile for another reason: then there is nothing left to stop.
+    # The loop may have ended for another reason.
     with contextlib.suppress(RuntimeError):
         loop.call_soon_threadsafe(stop.set)
 
@@ -103,6 +99,6 @@ def _ready_line(config: Config, port: int) -> str:
 
 def _why_not(error: OSError, config: Config) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {config.port} on {config.host} is taken: choose another with --port, or --port 0 for a free one."
+        return f"port {config.port} on {config.host} is in use: choose another one with --port (0: any free port)."
     reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     return f"cannot listen on {config.host} port {config.port} ({reason}): choose others with --host and --port."

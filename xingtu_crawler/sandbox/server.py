@@ -141,6 +141,6 @@ def _call_of(endpoint: str, params: dict[str, str], token: str | None, day: int)
     else:
         platform = params.setdefault("platform", "SHORT_VIDEO")
         key = params.get("oAuthorId", "")
-    question = repr((endpoint, sorted(params.items()))).encode()
-    identity = int.from_bytes(hashlib.blake2b(question, digest_size=8).digest(), "little")
+    request = repr((endpoint, sorted(params.items()))).encode()
+    identity = int.from_bytes(hashlib.blake2b(request, digest_size=8).digest(), "little")
     return Call(time.time(), endpoint, key, page, platform, token, identity, day)

@@ -1,4 +1,4 @@
-"""Answers with code 0 whose content is odd: new fields, wrong types, depths, numbers and keys MongoDB refuses.
+"""Contents faults of answers with code 0: new fields, wrong types, deep nesting, numbers and keys that MongoDB refuses.
 
 Takes and returns the rendered `data`; knows no HTTP.
 """
@@ -19,10 +19,9 @@ _ADDED: dict[str, dict[str, Any]] = {
 
 
 def spoil(fault: str, rendered: bytes, other_id: str) -> bytes:
-    """Return the rendered `data` with the content fault put into it.
+    """Return the rendered `data` with a content fault.
 
-    `other_id` is the star id of another author, for `wrong_id`. Answers without an author's id in them stay as
-    they are under `wrong_id`.
+    `other_id` is the star id of another author, for `wrong_id`, which does not change answers without an author's id.
     """
     data: dict[str, Any] = json.loads(rendered)
     entity = _entity(data)
@@ -32,7 +31,7 @@ def spoil(fault: str, rendered: bytes, other_id: str) -> bytes:
         _bad_type(data)
     elif fault == "surrogate":
         _first_text(entity)
-        # ASCII escapes: a lone surrogate has no UTF-8.
+        # With ASCII escapes: a lone surrogate has no UTF-8 encoding.
         return json.dumps(data).encode()
     elif fault == "deep":
         return _with_raw_field(data, entity, b"[" * DEPTH + b"]" * DEPTH)
@@ -43,7 +42,7 @@ def spoil(fault: str, rendered: bytes, other_id: str) -> bytes:
 
 
 def _entity(data: dict[str, Any]) -> dict[str, Any]:
-    """Return the object that becomes a row: the first author's attributes, price or video, else `data` itself."""
+    """Return the object that becomes a row: the first author's attributes, price or video, otherwise `data`."""
     if data.get("authors"):
         attributes: dict[str, Any] = data["authors"][0]["attribute_datas"]
         return attributes
@@ -81,7 +80,7 @@ def _first_text(entity: dict[str, Any]) -> None:
 
 
 def _with_raw_field(data: dict[str, Any], entity: dict[str, Any], raw: bytes) -> bytes:
-    # Written as text: the encoder of the standard library is recursive.
+    # Inserted as text: the encoder of the standard library is recursive.
     mark = "@deep@"
     data["sandbox_deep"] = mark
     entity["sandbox_deep"] = mark

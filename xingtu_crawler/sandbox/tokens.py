@@ -1,6 +1,17 @@
-"""What a token may do: rate, daily quota, balance of its account, endpoints it is denied.
+"""The limits of a token: rate, daily quota, balance of its account, own spend limit, denied endpoints.
 
-Plain state machines; the clock is an argument. Tokens are never shown, only their number in order of appearance.
+A call is checked against the limits in this order; the first one that it breaks decides the business code:
+
+| code | limit                                                                       |
+|------|-----------------------------------------------------------------------------|
+| 100  | the token is invalid                                                        |
+| 302  | the rate: a leaky bucket                                                    |
+| 600  | the endpoint is denied to the token                                         |
+| 303  | the quota: answered calls of the sandbox's day                              |
+| 601  | the balance: billed calls of all tokens of the account                      |
+| 602  | the spend limit: billed calls of this token                                 |
+
+The clock is an argument. Tokens are never shown, only their number in the order in which they appeared.
 """
 
 from __future__ import annotations
@@ -13,14 +24,14 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.exceptions import SandboxError
 
 PRICE = 0.05
-"""Yuan per billed call, in what the balance endpoint answers."""
-_OPENING_CALLS = 200_000  # the balance of an account that nobody configured
+"""Yuan per billed call, for the balance endpoint."""
+_OPENING_CALLS = 200_000  # the balance that an account without a configured one shows
 _EXAMPLE = "for example --token a=rate:50,quota:100"
 
 
 @dataclass(frozen=True, slots=True)
 class TokenSpec:
-    """How one token is configured; None means no limit. `rate` is in calls per second, the others in calls."""
+    """The limits of one token; None means no limit. `rate` is in calls per second, the others are in calls."""
 
     invalid: bool = False
     rate: float | None = None
@@ -32,20 +43,20 @@ class TokenSpec:
 
 
 def parse_spec(spec: str) -> TokenSpec:
-    """Return the token's configuration for `invalid,rate:50,quota:100,...`; raise `SandboxError`."""
+    """Return the limits for `invalid,rate:50,quota:100,...`; raise `SandboxError` if the text is malformed."""
     values: dict[str, str] = {}
     denied: set[str] = set()
     for part in filter(None, (part.strip() for part in spec.split(","))):
         name, _, value = part.partition(":")
         if name == "deny":
             if value != SEARCH.name and value not in DETAILS:
-                raise SandboxError(f"deny:{value} is malformed: deny one of {', '.join([SEARCH.name, *DETAILS])}.")
+                raise SandboxError(f"deny:{value} is malformed: use one of {', '.join([SEARCH.name, *DETAILS])}.")
             denied.add(value)
         elif name in ("invalid", "rate", "quota", "balance", "spend", "account") and bool(value) != (name == "invalid"):
             values[name] = value
         else:
             raise SandboxError(
-                f"a token's {part!r} is malformed: it is invalid, rate:N, quota:N, deny:ENDPOINT, balance:N, spend:N "
+                f"a token's {part!r} is malformed: use invalid, rate:N, quota:N, deny:ENDPOINT, balance:N, spend:N "
                 f"or account:NAME; {_EXAMPLE}."
             )
     return TokenSpec(
@@ -60,35 +71,38 @@ def parse_spec(spec: str) -> TokenSpec:
 
 
 def parse_tokens(specs: Sequence[str]) -> dict[str, TokenSpec]:
-    """Return token -> configuration for `NAME=SPEC` options (a name may hold =); raise `SandboxError`."""
+    """Return token -> limits for `NAME=SPEC` options (a name may contain =).
+
+    Raises `SandboxError` if an option is malformed.
+    """
     tokens: dict[str, TokenSpec] = {}
     for spec in specs:
         name, separator, rest = spec.rpartition("=")
         if not (separator and name):
-            raise SandboxError(f"a --token option is malformed: type --token NAME=SPEC, {_EXAMPLE}.")
+            raise SandboxError(f"a --token option is malformed: write --token NAME=SPEC, {_EXAMPLE}.")
         tokens[name] = parse_spec(rest)
     return tokens
 
 
 def check_accounts(specs: Mapping[str, TokenSpec]) -> dict[str, int]:
-    """Return account -> balance in calls; raise `SandboxError` where tokens of one account contradict each other."""
+    """Return account -> balance in calls; raise `SandboxError` if tokens of one account have different balances."""
     balances: dict[str, int] = {}
     for spec in specs.values():
         if spec.account is None or spec.balance is None:
             continue
         if balances.setdefault(spec.account, spec.balance) != spec.balance:
-            raise SandboxError(f"account {spec.account!r} has two balances: give its tokens the same one.")
+            raise SandboxError(f"account {spec.account!r} has two balances: use the same one for its tokens.")
     return balances
 
 
 def check_rate(value: object) -> float:
-    """Return a rate in calls per second, 0 for no limit; raise `SandboxError` where it is not one."""
+    """Return a rate in calls per second, 0 for no limit; raise `SandboxError` if `value` is not one."""
     try:
-        rate = float(value)  # type: ignore[arg-type]  # whatever it is, float() says whether it is a number
+        rate = float(value)  # type: ignore[arg-type]  # float() checks the type
     except (TypeError, ValueError):
         rate = -1.0
     if not (math.isfinite(rate) and rate >= 0):
-        raise SandboxError(f"the rate {value!r} is malformed: it is calls per second, 0 for no limit.")
+        raise SandboxError(f"the rate {value!r} is malformed: it must be a number of calls per second, 0 for no limit.")
     return rate
 
 
@@ -96,12 +110,12 @@ def _count(values: Mapping[str, str], name: str) -> int | None:
     if name not in values:
         return None
     if not (values[name].isascii() and values[name].isdigit()):
-        raise SandboxError(f"a token's {name}:{values[name]} is malformed: it is a number of calls.")
+        raise SandboxError(f"a token's {name}:{values[name]} is malformed: it must be a number of calls.")
     return int(values[name])
 
 
 class LeakyBucket:
-    """Lets `rate` calls a second through, and at most max(1, rate / 5) of them at once."""
+    """Allows `rate` calls per second, and at most max(1, rate / 5) of them at once."""
 
     def __init__(self, rate: float) -> None:
         self._interval = 1 / rate
@@ -109,7 +123,7 @@ class LeakyBucket:
         self._due = -math.inf
 
     def wait(self, now: float) -> float:
-        """Take a place and return 0.0, or take none and return the seconds until there will be one."""
+        """Accept a call and return 0.0, or refuse it and return the seconds until a call is accepted."""
         wait = self._due - self._slack - now
         if wait > 0:
             return wait
@@ -119,20 +133,20 @@ class LeakyBucket:
 
 @dataclass(slots=True)
 class Account:
-    """What tokens of one account share; `balance` in calls, None for no limit."""
+    """The balance that the tokens of one account share; `balance` is in calls, None for no limit."""
 
     balance: int | None = None
     billed: int = 0
 
     def yuan(self) -> str:
-        """Return what is left, as the balance endpoint writes it."""
+        """Return the remaining balance, as the balance endpoint writes it."""
         opening = _OPENING_CALLS if self.balance is None else self.balance
         return f"{(opening - self.billed) * PRICE:.4f}"
 
 
 @dataclass(slots=True)
 class Token:
-    """One token as it was seen: its number, limits and counts."""
+    """One token: its number, limits and counts."""
 
     alias: str
     spec: TokenSpec
@@ -142,11 +156,10 @@ class Token:
     billed: int = 0
 
     def admit(self, endpoint: str, day: int, now: float) -> tuple[int, float]:
-        """Return the business code with which the call is refused and the seconds to wait, (0, 0.0) if it is not.
+        """Return the business code that refuses the call and the seconds to wait; (0, 0.0) admits it.
 
-        An admitted call takes its place in quota and balances at once, so that calls in flight cannot overdraw
-        them; `settle` gives back what it did not need. `day` is the sandbox's day (quotas are daily), `now` in
-        seconds of a monotonic clock.
+        An admitted call counts against quota and balances at once, so that calls in flight cannot overdraw them;
+        `settle` corrects the counts. `day` is the sandbox's day, `now` is in seconds of a monotonic clock.
         """
         spec, account = self.spec, self.account
         if spec.invalid:
@@ -167,7 +180,7 @@ class Token:
         return code, 0.0
 
     def settle(self, day: int, *, answered: bool, billed: bool) -> None:
-        """Say how a call admitted on `day` ended."""
+        """Correct the counts after a call that was admitted on `day`."""
         self._count(day, answered=int(answered) - 1, billed=int(billed) - 1)
 
     def _count(self, day: int, *, answered: int, billed: int) -> None:
@@ -177,9 +190,9 @@ class Token:
 
 
 class Tokens:
-    """All tokens: any non-empty one works unless `specs` says otherwise.
+    """All tokens. Every non-empty token works without limits unless `specs` has an entry for it.
 
-    `rate` (calls per second, 0 for none) limits every token that has no rate of its own.
+    `rate` (calls per second, 0 for no limit) applies to every token without a rate of its own.
     """
 
     def __init__(self, specs: Mapping[str, TokenSpec], rate: float) -> None:
@@ -188,9 +201,9 @@ class Tokens:
         self.configure(specs)
 
     def configure(self, specs: Mapping[str, TokenSpec]) -> None:
-        """Replace the limits of single tokens and begin all counts anew; the numbers given to tokens stay.
+        """Replace the limits of single tokens and reset all counts; the tokens keep their numbers.
 
-        Raises `SandboxError` where tokens of one account contradict each other.
+        Raises `SandboxError` if tokens of one account have different balances.
         """
         balances = check_accounts(specs)
         self._specs = dict(specs)
@@ -200,14 +213,14 @@ class Tokens:
             self.get(name)
 
     def set_rate(self, rate: float) -> None:
-        """Change the rate of tokens that have none of their own; counts go on."""
+        """Change the rate of tokens without one of their own; the counts stay."""
         self.rate = rate
         for token in self._seen.values():
             if token.spec.rate is None:
                 token.bucket = LeakyBucket(rate) if rate else None
 
     def get(self, name: str) -> Token:
-        """Return the token called `name`, which is new if it was never seen."""
+        """Return the token `name`; create it if it is new."""
         token = self._seen.get(name)
         if token is None:
             spec = self._specs.get(name, TokenSpec())

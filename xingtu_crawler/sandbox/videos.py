@@ -1,4 +1,4 @@
-"""An author's videos: numbered from the first, new ones appear as days pass, plays grow and settle.
+"""An author's videos. They are numbered; new ones appear from day to day, and the plays of each grow for two weeks.
 
 Knows the population; knows no JSON.
 """
@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from xingtu_crawler.sandbox.population import DAY_SECONDS, DAY_ZERO, Channel, Population, scramble
 
-_SETTLED_AFTER = 14  # days; from then on the plays of a video no longer change
-_ARCHIVE = 60  # videos that every author has had by day 0
+_SETTLED_AFTER = 14  # days after which the plays of a video no longer change
+_ARCHIVE = 60  # videos that every author has on day 0
 _TITLES = ("今天的记录", "开箱实测", "一口气看完", "新手也能学会", "周末去哪儿", "真实体验", "挑战一下", "你会选哪个")
 
 
 class Video(NamedTuple):
-    """One video as it stood on a day; `create_time` in Unix seconds."""
+    """One video on a day; `create_time` is in Unix seconds."""
 
     item_id: str
     create_time: int
@@ -35,13 +35,13 @@ def latest_number(population: Population, index: int, day: int) -> int:
 
 
 def expected_plays(population: Population, index: int, day: int) -> int:
-    """Return the plays that the marketplace expects of the author's next video."""
+    """Return the plays that the marketplace expects for the author's next video."""
     share = 0.02 + 0.13 * population.noise(Channel.PLAYS, index, day)
     return max(100, int(population.rank_size(index) * share))
 
 
 def at(population: Population, index: int, numbers: Iterable[int], day: int) -> list[Video]:
-    """Return the author's videos of these numbers as they stood on `day`."""
+    """Return the author's videos with these numbers, as they are on `day`."""
     clock = population.post_clock(index)
     size = population.rank_size(index)
     return [_video(index, number, day, seed=population.seed, clock=clock, size=size) for number in numbers]
@@ -49,7 +49,7 @@ def at(population: Population, index: int, numbers: Iterable[int], day: int) -> 
 
 def _video(index: int, number: int, day: int, *, seed: int, clock: tuple[int, int], size: float) -> Video:
     period, phase = clock
-    # An author who has stopped posted the last video a season before day 0.
+    # Authors who have stopped posted their last video three months before day 0.
     posted = (number - _ARCHIVE) * period - phase if period else (number - _ARCHIVE) * 3 - 90
     bits = scramble(seed * 7919 + index * 65_536 + number)
     create_time = DAY_ZERO + posted * DAY_SECONDS + bits % DAY_SECONDS
@@ -58,7 +58,7 @@ def _video(index: int, number: int, day: int, *, seed: int, clock: tuple[int, in
     plays = int(final * (age + 1) / (age + 2))
     likes = plays * (10 + (bits >> 36 & 31)) // 1000
     return Video(
-        # The real ids begin with the creation time, too. Author and number below it make it unique.
+        # As in real ids, the upper half is the creation time. Author and number make the id unique.
         item_id=str(create_time << 32 | index << 12 | number & 0xFFF),
         create_time=create_time,
         title=f"{_TITLES[bits >> 41 & 7]} 第{number}期",

@@ -1,6 +1,6 @@
-"""The words of the synthetic population: tags, places, names, themes, as tables of 256 slots.
+"""The words of the synthetic population: tags, places, names and themes, in tables of 256 slots.
 
-One byte per author and trait chooses a slot. Nothing here knows an author.
+One byte per author and trait selects a slot. Knows no authors.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TAG_TREE: dict[str, tuple[str, ...]] = {
     "随拍": (),
     "媒体号": (),
 }
-"""The marketplace's content tags, first level to second level, most frequent first."""
+"""The marketplace's content tags, first level -> second level; the most frequent one is first."""
 
 NOUNS = ("达人", "日记", "小铺", "研究所", "同学", "笔记", "频道", "现场")
 THEME_VARIANTS = 16
@@ -96,7 +96,7 @@ _PLACES = (
 
 @dataclass(frozen=True, slots=True)
 class TagSlot:
-    """What an author is about: first- and second-level tags, with their numbers, and theme labels by variant."""
+    """An author's subject: tags of both levels, their numbers, and theme labels by variant."""
 
     relation: dict[str, tuple[str, ...]]
     ids: tuple[int, ...]
@@ -105,17 +105,17 @@ class TagSlot:
 
     @property
     def primary(self) -> str:
-        """The first of the first-level tags."""
+        """The first tag of the first level."""
         return next(iter(self.relation))
 
     def names(self) -> set[str]:
-        """All tags, of either level."""
+        """All tags of both levels."""
         return {name for first, seconds in self.relation.items() for name in (first, *seconds)}
 
 
 @dataclass(frozen=True, slots=True)
 class LookSlot:
-    """Who an author is: gender (1 male, 2 female, 0 unknown), province and city ("" where unknown)."""
+    """An author's gender (1 male, 2 female, 0 unknown), province and city ("" if unknown)."""
 
     gender: int
     province: str
@@ -137,7 +137,7 @@ def _themes(first: str, seconds: tuple[str, ...], slot: int) -> tuple[tuple[str,
 
 def _tag_slots() -> tuple[TagSlot, ...]:
     firsts = list(TAG_TREE)
-    # Weight falls with the place in the tree, so that some tags are ten times as frequent as others.
+    # The weight decreases with the place in the tree, so that some tags are ten times as frequent as others.
     weighted = [first for place, first in enumerate(firsts) for _ in range(max(3, round(24 / (1 + place * 0.25))))]
     slots = []
     for slot in range(256):

@@ -1,6 +1,6 @@
-"""How answers go over the wire, and how they fail to: cut, reset, late for ever, redirected, not JSON.
+"""Sends responses, and produces the faults on the wire: cut, reset, never sent, redirected, not JSON.
 
-Knows HTTP; does not know what an answer says.
+Knows HTTP; does not know the contents of a response.
 """
 
 from __future__ import annotations
@@ -18,8 +18,11 @@ _STATUS |= {600: 403, 601: 403, 602: 403}
 
 
 class Sender:
-    """Sends bodies. With `http_status`, business codes come with the HTTP status that the API's OpenAPI gives
-    them, otherwise always with 200; with `compress`, gzip is used where the client accepts it."""
+    """Sends bodies.
+
+    With `http_status`, a business code comes with the HTTP status of the API's OpenAPI description, otherwise always
+    with 200. With `compress`, bodies are compressed with gzip for clients that accept it.
+    """
 
     def __init__(self, *, http_status: bool, compress: bool) -> None:
         self._http_status = http_status
@@ -32,10 +35,10 @@ class Sender:
             "reset": self._reset,
             "redirect": self._redirect,
         }
-        """Fault name -> what is done instead of sending the body."""
+        """Fault name -> the function that replaces sending the body."""
 
     async def send(self, request: web.BaseRequest, code: int, body: bytes, retry_after: int = 0) -> web.Response:
-        """Send the body of business code `code` and return when all of it has left this program.
+        """Send the body of business code `code` and return when all of it is sent.
 
         `retry_after` is in seconds; it is sent with HTTP 429 only.
         """
@@ -65,9 +68,9 @@ class Sender:
         return response
 
     async def _timeout(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
-        # The server cancels the handler when the client leaves.
+        # The server cancels the handler when the client disconnects.
         await asyncio.get_running_loop().create_future()
-        raise AssertionError("nobody answers this call")
+        raise AssertionError("this call never gets a response")
 
     async def _reset(self, request: web.BaseRequest, body: bytes) -> web.StreamResponse:
         if request.transport is not None:
