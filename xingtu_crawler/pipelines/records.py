@@ -1,11 +1,12 @@
 """Turns a stored answer into plain items, one per document, if anything receives Scrapy's `item_scraped`.
 
-Feeds do (`FEEDS`, `-o`, `-O`, scrapyd's `items_dir`), and so do a script's own receivers. Without a receiver no
-item is built.
+Feeds do (`FEEDS`, `-o`, `-O`, scrapyd's `items_dir`), and so do a script's own receivers, if they are connected before the
+first answer is stored. Without a receiver no item is built.
 """
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Self
 
 from pydispatch.dispatcher import getAllReceivers, liveReceivers
@@ -35,7 +36,7 @@ class RecordsPipeline:
 
         Raises `NoItemError` for a failed request and for an answer in quarantine.
         """
-        if not isinstance(item, ValidDetail | ValidPage | FailedRequest) or not self._has_receivers():
+        if not isinstance(item, ValidDetail | ValidPage | FailedRequest) or not self._has_receivers:
             return item
         if isinstance(item, FailedRequest):
             raise NoItemError("a failed request has no document")
@@ -53,5 +54,7 @@ class RecordsPipeline:
             raise NoItemError("nothing of the answer is stored")
         return last
 
+    @cached_property
     def _has_receivers(self) -> bool:
+        # Looked up once: this costs more than all the rest of the pipeline.
         return any(True for _ in liveReceivers(getAllReceivers(self._crawler, signals.item_scraped)))
