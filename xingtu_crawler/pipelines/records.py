@@ -1,7 +1,7 @@
 """Turns a stored answer into plain items, one per document, if anything receives Scrapy's `item_scraped`.
 
-Feeds do (`FEEDS`, `-o`, `-O`, scrapyd's `items_dir`), and so do a script's own receivers, if they are connected before the
-first answer is stored. Without a receiver no item is built.
+Feeds do (`FEEDS`, `-o`, `-O`, scrapyd's `items_dir`), and so do a script's own receivers, if they are connected before
+the first answer is stored. Without a receiver no item is built.
 """
 
 from __future__ import annotations
