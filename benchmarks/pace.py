@@ -35,7 +35,7 @@ FAST, CEILING_S = 500, 20
 """The highest limit in calls per second, and the seconds for which the machine's own ceiling is measured."""
 USED, SUSTAINED_S, MOST_REFUSED = 0.95, 5.0, 0.02
 """A limit counts as used from the moment after which this share of it is used for this many seconds, with at most this
-share of 302s where that is asked for."""
+share of 302s after a limit was halved."""
 ROOM = 0.8
 """Share of the machine's ceiling that replaces the highest limit if the machine is too slow for it."""
 LONGEST_S = 3600.0

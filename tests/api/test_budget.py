@@ -9,12 +9,12 @@ from xingtu_crawler.api.budget import Budget
 
 
 @given(st.integers(0, 50), st.integers(0, 100))
-def test_a_budget_allows_its_number_of_calls_and_no_more(max_calls: int, asked: int) -> None:
+def test_a_budget_allows_its_number_of_calls_and_no_more(max_calls: int, attempts: int) -> None:
     budget = Budget(max_calls)
-    granted = [budget.take() for _ in range(asked)]
-    assert budget.is_used_up == (asked >= max_calls)
-    assert granted == [number < max_calls for number in range(asked)]
-    assert budget.calls == min(asked, max_calls)
+    granted = [budget.take() for _ in range(attempts)]
+    assert budget.is_used_up == (attempts >= max_calls)
+    assert granted == [number < max_calls for number in range(attempts)]
+    assert budget.calls == min(attempts, max_calls)
 
 
 def test_calls_are_counted_without_a_limit() -> None:

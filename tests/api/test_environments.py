@@ -104,8 +104,8 @@ def test_an_address_with_a_secret_in_it_is_refused_without_showing_it(override: 
 @given(st.text())
 def test_any_override_is_an_address_or_one_line(override: str) -> None:
     try:
-        told = base_url("sandbox", override) or "http://"
+        result = base_url("sandbox", override) or "http://"
     except UserError as error:
-        told = f"http://{error}"
-    assert told.startswith(("http://", "https://"))
-    assert "\n" not in told
+        result = f"http://{error}"
+    assert result.startswith(("http://", "https://"))
+    assert "\n" not in result

@@ -40,11 +40,11 @@ async def host(context: ssl.SSLContext | None = None, received: list[bytes] | No
 
     async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            told = await reader.read()
+            data = await reader.read()
         except (ConnectionError, ssl.SSLError):
-            told = b""
+            data = b""
         if received is not None:
-            received.append(told)
+            received.append(data)
         writer.close()
 
     server = await asyncio.start_server(listen, "127.0.0.1", 0, ssl=context)

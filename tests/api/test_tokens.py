@@ -36,7 +36,7 @@ def states(pool: TokenPool) -> dict[str, TokenState]:
     return {token.secret: token.state for token in pool}
 
 
-def ask(pool: TokenPool, endpoint: str = "search", *, now: float = 0.0, today: datetime = NOON) -> str | None:
+def leased(pool: TokenPool, endpoint: str = "search", *, now: float = 0.0, today: datetime = NOON) -> str | None:
     """Return the secret of the token that is leased now; None if none is."""
     decision = pool.lease(endpoint, now=now, today=today)
     return pool.secret(decision.alias) if isinstance(decision, Lease) else None
@@ -127,18 +127,18 @@ def test_calls_are_spread_by_free_capacity() -> None:
     pool = pool_of("slow,fast")
     for token in pool:
         token.pace = PaceController(max_rate=10.0 if token.secret == "slow" else 30.0)
-    asked: Counter[str] = Counter()
+    leases: Counter[str] = Counter()
     now = 0.0
     while now < 10.0:
         decision = pool.lease("search", now=now, today=NOON)
         if isinstance(decision, Lease):
-            asked[pool.secret(decision.alias)] += 1
+            leases[pool.secret(decision.alias)] += 1
         else:
             assert isinstance(decision, Wait)
             assert decision.seconds > 0
             now += decision.seconds
-    assert asked["slow"] == pytest.approx(100, abs=3)
-    assert asked["fast"] == pytest.approx(300, abs=3)
+    assert leases["slow"] == pytest.approx(100, abs=3)
+    assert leases["fast"] == pytest.approx(300, abs=3)
 
 
 def test_a_wait_is_exactly_as_long_as_it_has_to_be() -> None:
@@ -154,8 +154,8 @@ def test_the_other_tokens_make_the_calls_of_a_limited_one() -> None:
     pool = pool_of("one,two")
     pool.limited(alias_of(pool, "one"), now=0.0, sent_at=0.0, retry_after=60.0)
     for step in range(58):
-        assert ask(pool, now=1.0 + step) == "two"
-    assert {ask(pool, now=200.0) for _ in range(10)} >= {"one", "two"}
+        assert leased(pool, now=1.0 + step) == "two"
+    assert {leased(pool, now=200.0) for _ in range(10)} >= {"one", "two"}
 
 
 def test_successful_calls_speed_a_token_up() -> None:
@@ -172,7 +172,7 @@ def test_a_refused_token_is_not_leased_again(action: Action, state: TokenState) 
     pool = pool_of("one,two")
     assert refuse(pool, "one", action)
     assert states(pool) == {"one": state, "two": TokenState.ACTIVE}
-    assert {ask(pool, now=float(step)) for step in range(10)} == {"two"}
+    assert {leased(pool, now=float(step)) for step in range(10)} == {"two"}
 
 
 @pytest.mark.parametrize("action", REFUSALS)
@@ -203,9 +203,9 @@ def test_a_parked_token_that_is_refused_for_good_does_not_come_back(action: Acti
 def test_a_parked_token_comes_back_at_midnight_in_beijing() -> None:
     pool = pool_of("one")
     refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(minutes=20))
-    assert ask(pool, today=MIDNIGHT - timedelta(microseconds=1)) is None
+    assert leased(pool, today=MIDNIGHT - timedelta(microseconds=1)) is None
     assert states(pool) == {"one": TokenState.PARKED}
-    assert ask(pool, today=MIDNIGHT) == "one"
+    assert leased(pool, today=MIDNIGHT) == "one"
     assert states(pool) == {"one": TokenState.ACTIVE}
 
 
@@ -213,18 +213,18 @@ def test_a_parked_token_is_tried_again_every_hour_as_midnight_is_a_guess() -> No
     pool = pool_of("one")
     for hours in range(3):
         sent_at = NOON + timedelta(hours=hours)
-        assert ask(pool, now=hours * 3600.0, today=sent_at) == "one"
+        assert leased(pool, now=hours * 3600.0, today=sent_at) == "one"
         assert refuse(pool, "one", Action.PARK_TOKEN, sent_at=sent_at)
-        assert ask(pool, now=hours * 3600.0 + 1800, today=sent_at + timedelta(minutes=59)) is None
+        assert leased(pool, now=hours * 3600.0 + 1800, today=sent_at + timedelta(minutes=59)) is None
 
 
 def test_a_late_303_after_midnight_does_not_park_the_token_for_another_hour() -> None:
     pool = pool_of("one")
     refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(seconds=2))
-    assert ask(pool, today=MIDNIGHT) == "one"
+    assert leased(pool, today=MIDNIGHT) == "one"
     # Sent before midnight, answered after it: the quota that is used up is yesterday's.
     refuse(pool, "one", Action.PARK_TOKEN, sent_at=MIDNIGHT - timedelta(seconds=1))
-    assert ask(pool, now=100.0, today=MIDNIGHT + timedelta(seconds=3)) == "one"
+    assert leased(pool, now=100.0, today=MIDNIGHT + timedelta(seconds=3)) == "one"
 
 
 @pytest.mark.parametrize(
@@ -260,7 +260,7 @@ def test_an_empty_account_drains_all_its_tokens() -> None:
         "four": TokenState.ACTIVE,
     }
     assert not refuse(pool, "two", Action.DRAIN_ACCOUNT)
-    assert {ask(pool, now=float(step)) for step in range(10)} <= {"three", "four"}
+    assert {leased(pool, now=float(step)) for step in range(10)} <= {"three", "four"}
 
 
 def test_the_spend_limit_of_a_token_does_not_concern_its_account() -> None:
@@ -281,8 +281,8 @@ def test_a_denied_endpoint_is_closed_to_that_token_only() -> None:
     assert refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
     assert not refuse(pool, "one", Action.DENY_ENDPOINT, "rec_videos")
     assert refuse(pool, "one", Action.DENY_ENDPOINT, "base_info")
-    assert {ask(pool, "rec_videos", now=float(step)) for step in range(5)} == {"two"}
-    assert ask(pool, "search", now=100.0) == "one"
+    assert {leased(pool, "rec_videos", now=float(step)) for step in range(5)} == {"two"}
+    assert leased(pool, "search", now=100.0) == "one"
 
 
 def test_an_endpoint_that_is_closed_to_all_does_not_end_the_crawl() -> None:
@@ -331,7 +331,7 @@ def test_an_endpoint_is_denied_if_the_only_other_token_is_invalid() -> None:
 def test_a_wait_says_whether_it_is_for_every_endpoint() -> None:
     pool = pool_of("one,two", max_rate=1.0)
     refuse(pool, "one", Action.DENY_ENDPOINT, "search")
-    assert {ask(pool, "base_info"), ask(pool, "base_info")} == {"one", "two"}
+    assert {leased(pool, "base_info"), leased(pool, "base_info")} == {"one", "two"}
     assert pool.lease("base_info", now=0.0, today=NOON) == Wait(1.0)
     assert pool.lease("search", now=0.0, today=NOON) == Wait(1.0, for_all=False)
 
@@ -380,6 +380,6 @@ def test_a_pool_never_leases_a_token_in_a_final_state(events: list[tuple[str, Ac
     pool = pool_of("mine:one,mine:two,three")
     for step, (secret, action) in enumerate(events):
         refuse(pool, secret, action)
-        asked = ask(pool, now=float(step))
+        leases = leased(pool, now=float(step))
         allowed = {token.secret for token in pool if token.state is TokenState.ACTIVE and "search" not in token.denied}
-        assert asked in allowed or (asked is None and not allowed)
+        assert leases in allowed or (leases is None and not allowed)

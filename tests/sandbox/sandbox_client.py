@@ -43,7 +43,7 @@ class Client:
         ) as response:
             return response.status, dict(response.headers), await response.read()
 
-    async def ask(self, endpoint: str, *, token: str | None = "secret-token", **params: str) -> dict[str, Any]:
+    async def envelope(self, endpoint: str, *, token: str | None = "secret-token", **params: str) -> dict[str, Any]:
         """Return the envelope."""
         _, _, body = await self.raw(endpoint, token=token, **params)
         envelope: dict[str, Any] = json.loads(body)
@@ -51,7 +51,7 @@ class Client:
 
     async def code(self, endpoint: str, *, token: str | None = "secret-token", **params: str) -> int:
         """Return the business code as a number."""
-        return int((await self.ask(endpoint, token=token, **params))["code"])
+        return int((await self.envelope(endpoint, token=token, **params))["code"])
 
     async def page(self, path: str) -> Any:
         """Return one of the sandbox's own pages."""

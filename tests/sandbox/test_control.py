@@ -8,12 +8,12 @@ from sandbox.sandbox_client import Start
 
 async def test_control_changes_a_running_sandbox(start: Start) -> None:
     client = await start("--authors", "300")
-    before = (await client.ask("search"))["data"]
+    before = (await client.envelope("search"))["data"]
     status, state = await client.control(day=30, faults={"301": 0.5}, rate=7, latency=1, jitter=2, reset_ledger=True)
     assert (status, state) == (200, {"day": 30, "faults": {"301": 0.5}, "rate": 7, "latency": 1, "jitter": 2})
     assert (await client.page("/__ledger"))["calls"] == 0
     await client.control(faults={}, rate=0, latency=0, jitter=0)
-    after = (await client.ask("search"))["data"]
+    after = (await client.envelope("search"))["data"]
     followers = [[a["attribute_datas"]["follower"] for a in data["authors"]] for data in (before, after)]
     assert [a["star_id"] for a in before["authors"]] == [a["star_id"] for a in after["authors"]]
     assert followers[0] != followers[1]

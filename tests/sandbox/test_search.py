@@ -87,7 +87,7 @@ def test_keyword_in_nick_name() -> None:
     ]
     assert found(keyword="001234") == [1_234]
     assert set(found(keyword="测试")) == set(range(2_000))
-    assert found(keyword="nobody") == []
+    assert found(keyword="unknown") == []
 
 
 @given(st.integers(0, 1_999), st.integers(0, 12), st.integers(1, 8))

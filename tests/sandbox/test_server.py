@@ -16,7 +16,7 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 async def test_the_envelope(start: Start) -> None:
     client = await start()
     envelopes = [
-        await client.ask("base_info", oAuthorId=client.population.star_id(index), platform="PICTURE_TEXT")
+        await client.envelope("base_info", oAuthorId=client.population.star_id(index), platform="PICTURE_TEXT")
         for index in range(200)
     ]
     assert {tuple(envelope) for envelope in envelopes} == {("code", "message", "data", "recordTime", "requestId")}
@@ -29,7 +29,7 @@ async def test_the_envelope(start: Start) -> None:
 async def test_the_same_request_gets_the_same_data_except_for_signatures(start: Start) -> None:
     client, other = await start(), await start()
     for endpoint in DETAILS:
-        one, two, third = [(await asked.ask(endpoint))["data"] for asked in (client, client, other)]
+        one, two, third = [(await each.envelope(endpoint))["data"] for each in (client, client, other)]
         if endpoint == "base_info":
             assert one["avatar_uri"] != two["avatar_uri"]
             assert one["avatar_uri"].partition("?")[0] == two["avatar_uri"].partition("?")[0]
@@ -41,7 +41,7 @@ async def test_the_same_request_gets_the_same_data_except_for_signatures(start: 
 
 async def test_a_search_page(start: Start) -> None:
     client = await start("--authors", "50")
-    pages = [(await client.ask("search", page=str(page)))["data"] for page in (1, 2, 3, 4)]
+    pages = [(await client.envelope("search", page=str(page)))["data"] for page in (1, 2, 3, 4)]
     assert [len(page["authors"]) for page in pages] == [20, 20, 10, 0]
     assert [page["pagination"] for page in pages] == [
         {"has_more": more, "limit": 20, "page": page, "total_count": 50}
@@ -49,7 +49,7 @@ async def test_a_search_page(start: Start) -> None:
     ]
     stars = [author["star_id"] for page in pages for author in page["authors"]]
     assert stars == [client.population.star_id(index) for index in range(50)]
-    again = (await client.ask("search"))["data"]["authors"][0]["attribute_datas"]["avatar_uri"]
+    again = (await client.envelope("search"))["data"]["authors"][0]["attribute_datas"]["avatar_uri"]
     assert again != pages[0]["authors"][0]["attribute_datas"]["avatar_uri"]
 
 

@@ -16,7 +16,7 @@ from xingtu_crawler.api.endpoints import DETAILS
 async def test_odd_content_comes_with_code_0(start: Start, endpoint: str, fault: str) -> None:
     client = await start()
     params = {"page": "1"} if endpoint == "search" else {}
-    plain = (await client.ask(endpoint, **params))["data"]
+    plain = (await client.envelope(endpoint, **params))["data"]
     await client.control(faults={fault: 1})
     _, _, body = await client.raw(endpoint, **params)
     ledger = await client.page("/__ledger")
@@ -39,10 +39,10 @@ async def test_odd_content_comes_with_code_0(start: Start, endpoint: str, fault:
 
 async def test_wrong_id_is_another_author(start: Start) -> None:
     client = await start("--fault", "wrong_id=1")
-    asked = client.population.star_id(0)
-    base: dict[str, Any] = (await client.ask("base_info"))["data"]
-    assert base["id"] != asked
+    requested = client.population.star_id(0)
+    base: dict[str, Any] = (await client.envelope("base_info"))["data"]
+    assert base["id"] != requested
     assert client.population.index_of(base["id"]) is not None
-    prices = (await client.ask("marketing_info"))["data"]["price_info"]
+    prices = (await client.envelope("marketing_info"))["data"]["price_info"]
     assert prices
-    assert all(price["author_id"] not in {asked, ""} for price in prices)
+    assert all(price["author_id"] not in {requested, ""} for price in prices)

@@ -140,8 +140,8 @@ async def test_the_balance_falls_with_billed_calls(start: Start) -> None:
 
 async def test_wrong_parameters_are_not_billed(start: Start) -> None:
     client = await start()
-    nobody = client.population.star_id(client.population.size)
-    assert await client.code("base_info", oAuthorId=nobody) == 404
+    missing = client.population.star_id(client.population.size)
+    assert await client.code("base_info", oAuthorId=missing) == 404
     assert await client.code("base_info", oAuthorId="abc") == 400
     assert await client.code("base_info", platform="RADIO") == 400
     assert await client.code("search", followerRange="many") == 400

@@ -53,6 +53,6 @@ async def test_redirect_and_echo_repeat_the_token(start: Start) -> None:
     assert status == 302
     assert headers["Location"].startswith(client.base_url + SEARCH.path)
     assert parse_qs(urlsplit(headers["Location"]).query)["token"] == [token]
-    envelope = await client.ask("search", token=token, page="2")
+    envelope = await client.envelope("search", token=token, page="2")
     assert int(envelope["code"]) == 301
     assert token in envelope["message"]

@@ -35,7 +35,7 @@ from xingtu_crawler.exceptions import TokenError
 QUOTA_ZONE = timezone(timedelta(hours=8), "Beijing")
 """The time zone of the daily quota. The provider does not name it; Beijing is a guess. It has no summer time."""
 PROBE_AGAIN = timedelta(hours=1)
-"""Longest time for which a token is parked: the quota may start anew at another hour, and a 303 is free."""
+"""Longest time for which a token is parked: the quota may be renewed at another hour, and a 303 is free."""
 LIMITED_LONG_S = 120.0
 """Time in seconds of nothing but 302s after which the log reports the token."""
 
@@ -262,6 +262,6 @@ class TokenPool:
 
 
 def next_quota_day(now: datetime) -> datetime:
-    """Return when the daily quota starts anew: the next midnight in `QUOTA_ZONE`; `now` is timezone-aware."""
+    """Return when the daily quota is renewed: the next midnight in `QUOTA_ZONE`; `now` is timezone-aware."""
     local = now.astimezone(QUOTA_ZONE)
     return datetime.combine(local.date() + timedelta(days=1), time.min, tzinfo=QUOTA_ZONE)

@@ -102,9 +102,9 @@ class Answers:
         return details.RENDERERS[endpoint](self._population, index, platform, day)
 
     def _page(self, params: Mapping[str, str], day: int) -> bytes | None:
-        asked, number = query.parse(params)
-        page = self._search.page(asked, number, day)
-        session = scramble(crc32(repr(asked).encode()))
+        searched, number = query.parse(params)
+        page = self._search.page(searched, number, day)
+        session = scramble(crc32(repr(searched).encode()))
         records = b",".join(self._record(self._population, index, day) for index in page.indexes)
         tail: dict[str, Any] = {
             "base_resp": {"status_code": 0, "status_message": ""},

@@ -144,12 +144,12 @@ def _end(child: subprocess.Popen[bytes]) -> None:
     if child.stdin is not None:
         with contextlib.suppress(OSError):
             child.stdin.close()
-    for ask in (child.terminate, child.kill):
+    for stop in (child.terminate, child.kill):
         # Closing the pipe asks the child to end. These signals follow if it does not.
         with contextlib.suppress(subprocess.TimeoutExpired):
             child.wait(timeout=_GRACE_SECONDS)
             break
-        ask()
+        stop()
     child.wait()
     if child.stdout is not None:
         child.stdout.close()
