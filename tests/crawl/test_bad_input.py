@@ -275,6 +275,14 @@ MONGODB = [
         logged=True,
     ),
     Case(
+        "newer_database",
+        SQUARE,
+        "Database {newer} was written by a newer xingtu-crawler (version 99 of the dataset; this one knows version 2): "
+        "upgrade it, or name another database with MONGO_DATABASE.",
+        {"MONGO_DATABASE": "{newer}"},
+        logged=True,
+    ),
+    Case(
         "database_name",
         SQUARE,
         "MONGO_DATABASE is 'a.b', which is no name of a database: use letters, digits, _ and -.",
@@ -388,15 +396,18 @@ def bench(request: pytest.FixtureRequest, mongo_uri: str, tmp_path_factory: pyte
             "html": stack.enter_context(login_page()),
             "tls": stack.enter_context(login_page(tls=True)),
             "old": stack.enter_context(old_mongodb()),
+            "newer": f"test_{uuid4().hex}",
         }
+        client = stack.enter_context(MongoClient[dict[str, object]](mongo_uri))
+        client[places["newer"]].meta.insert_one({"_id": "dataset", "version": 99})
         bench = Bench(places, sandbox, cwd, f"test_{uuid4().hex}", {})
         parameters = (item.callspec.params.get("case") for item in request.session.items if hasattr(item, "callspec"))
         chosen = {case.name for case in parameters if isinstance(case, Case)}
         with ThreadPoolExecutor(3) as pool:
             bench.running.update({case.name: pool.submit(bench.run, case) for case in CASES if case.name in chosen})
             yield bench
-        with MongoClient[dict[str, object]](mongo_uri) as client:
-            client.drop_database(bench.database)
+        for name in (bench.database, places["newer"]):
+            client.drop_database(name)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -13,6 +13,7 @@ from pymongo.errors import InvalidOperation
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import DetailKey
 from xingtu_crawler.storage.collections import create_indexes, entities, indexes
@@ -152,7 +153,7 @@ async def test_history_is_optional(tmp_path: Path, mongo_uri: str, mongo_db: Dat
 async def test_the_spells_of_one_entity_or_author_are_found_by_indexes(
     mongo_db: Database, condition: dict[str, Any]
 ) -> None:
-    await prepare(mongo_db)
+    await prepare(mongo_db, Outages(5))
     for name in (*entities(), "history"):
         await mongo_db[name].insert_many({"star_id": f"{number}"} for number in range(100))
     command = {"aggregate": "spells", "pipeline": [{"$match": condition}], "cursor": {}}
@@ -163,10 +164,10 @@ async def test_the_spells_of_one_entity_or_author_are_found_by_indexes(
 
 async def test_a_view_of_another_version_is_replaced(mongo_db: Database) -> None:
     await mongo_db.create_collection("spells", viewOn="videos", pipeline=[])
-    await prepare(mongo_db)
+    await prepare(mongo_db, Outages(5))
     (view,) = await (await mongo_db.list_collections(filter={"name": "spells"})).to_list()
     assert view["options"]["viewOn"] == "history"
-    await prepare(mongo_db)
+    await prepare(mongo_db, Outages(5))
 
 
 async def test_a_collection_in_the_place_of_the_view_is_named(

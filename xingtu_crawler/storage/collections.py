@@ -23,6 +23,8 @@ SPELLS = "spells"
 """The view of ended and current spells."""
 META = "meta"
 """The version of the dataset, and leases."""
+DATASET_VERSION = 2
+"""The version of the dataset that this code reads and writes: raised when documents are stored in another way."""
 DAILY_CALLS = "daily_calls"
 
 WRITTEN_FIRST = frozenset({VIDEOS, QUARANTINE})

@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 import logging
 from collections import defaultdict
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -99,7 +100,7 @@ class History:
         try:
             await self._move_ended(collection, {key: waiting[key] for key in waiting.keys() - with_late})
             if with_late:
-                await self._insert_late(collection, with_late)
+                await self.rearrange(collection, with_late)
         except StorageError:
             raise
         except PyMongoError as error:
@@ -132,24 +133,27 @@ class History:
         ]
         await self._outages.retry_while_away(lambda: source.bulk_write(pulls, ordered=False), swift=True)
 
-    async def _insert_late(self, collection: str, keys: list[str]) -> None:
-        """Put late answers where they belong in time.
+    async def rearrange(self, collection: str, keys: Sequence[str], *, gaps: bool = True) -> None:
+        """Put the late answers of these entities where they belong in time, and make one of equal consecutive spells.
 
         One crawl at a time does that: two of them could each rely on what the other one is about to remove. A document
         that another crawl changes meanwhile still waits, and is found again.
         """
         async with self._lease.held():
             # First the documents: spells move from there into `history`, and never back.
-            documents = await self._read(collection, {"_id": {"$in": keys}})
+            documents = await self._read(collection, {"_id": {"$in": list(keys)}})
             past: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
-            for spell in await self._read(HISTORY, {"entity": collection, "key": {"$in": keys}}):
+            for spell in await self._read(HISTORY, {"entity": collection, "key": {"$in": list(keys)}}):
                 past[spell["key"]].append(spell)
-            steps = [late.rearrange(collection, each, past[each["_id"]]) for each in documents]
-            # In this order: an observation is removed only after it has been written elsewhere.
-            await self._write(HISTORY, [each for step in steps for each in step.inserts])
-            await self._write(HISTORY, [each for step in steps for each in step.replacements])
-            await self._write(HISTORY, [each for step in steps for each in step.removals])
-            await self._write(collection, [step.update for step in steps])
+            plans = [late.rearrange(collection, each, past[each["_id"]], gaps=gaps) for each in documents]
+            # In this order: an observation is removed only where it has been written elsewhere.
+            await self._write(HISTORY, [each for plan in plans for each in plan.inserts])
+            await self._write(HISTORY, [each for plan in plans for each in plan.replacements])
+            await self._write(collection, [plan.update for plan in plans])
+            now = {each["_id"]: each for each in await self._read(collection, {"_id": {"$in": list(keys)}})}
+            done = [plan for plan in plans if plan.key in now and plan.is_done(now[plan.key])]
+            await self._write(HISTORY, [each for plan in done for each in plan.removals])
+            await self._write(collection, [plan.pull for plan in done])
 
     async def _read(self, collection: str, condition: dict[str, Any]) -> list[dict[str, Any]]:
         return await self._outages.retry_while_away(lambda: self._database[collection].find(condition).to_list())

@@ -40,14 +40,17 @@ class _Observation:
 
 
 class Timeline:
-    """The observations of an author or a detail document, by time."""
+    """The observations of an author or a detail document, by time.
 
-    def __init__(self, spells: Iterable[Spell]) -> None:
+    A number that is missing is a spell that was not kept, with `gaps`; without them, numbers mean nothing.
+    """
+
+    def __init__(self, spells: Iterable[Spell], *, gaps: bool = True) -> None:
         self._at: dict[datetime, _Observation] = {}
         in_order = sorted(spells, key=lambda spell: (spell["valid_from"], spell["spell"]))
         last, missing = 0, []
         for spell in in_order:
-            missing.append(max(0, spell["spell"] - last - 1))
+            missing.append(max(0, spell["spell"] - last - 1) if gaps else 0)
             last = max(last, spell["spell"])
         for spell, before in zip(reversed(in_order), reversed(missing), strict=True):
             self._take_apart(spell, before)
@@ -153,22 +156,34 @@ def _known(seen: _Observation) -> dict[str, Any]:
 
 
 @dataclass(frozen=True, slots=True)
-class Rearrangement:
-    """The writes that put the late answers of one entity in their places: to `history`, then to its document."""
+class Plan:
+    """The writes that put the late answers of one entity in their places, in the order in which they are sent."""
 
+    key: str
+    current: Spell
+    """The current spell after them."""
     inserts: list[ReplaceOne[dict[str, Any]] | UpdateOne]
+    """To `history`."""
     replacements: list[ReplaceOne[dict[str, Any]] | UpdateOne]
-    removals: list[DeleteOne]
+    """To `history`."""
     update: UpdateOne
-    """Matches the document only as it was read."""
+    """To the document, only as it was read."""
+    removals: list[DeleteOne]
+    """To `history`, only if the document is as planned then."""
+    pull: UpdateOne
+    """To the document, likewise: nothing waits there any more."""
+
+    def is_done(self, document: dict[str, Any]) -> bool:
+        """Return whether the document is as planned: no other crawl has changed it."""
+        return all(document["crawl"][_IN_CRAWL[name]] == self.current[name] for name in _READ)
 
 
-def rearrange(collection: str, document: dict[str, Any], past: Sequence[dict[str, Any]]) -> Rearrangement:
-    """Return the writes for one entity: `document`, and `past`, its spells in `history`."""
+def rearrange(collection: str, document: dict[str, Any], past: Sequence[dict[str, Any]], *, gaps: bool = True) -> Plan:
+    """Return the writes for one entity: `document`, and `past`, its spells in `history`; for `gaps` see `Timeline`."""
     current, waiting = _current(document), document.get(PENDING, [])
     answers = [each for each in waiting if isinstance(each["spell"], str)]
     timeline_of = VideoTimeline if collection == VIDEOS else Timeline
-    timeline = timeline_of([*past, *(each for each in waiting if each not in answers), current])
+    timeline = timeline_of([*past, *(each for each in waiting if each not in answers), current], gaps=gaps)
     for answer in sorted(answers, key=lambda each: each["valid_from"]):
         timeline.add_late(answer)
     *ended, now = timeline.spells()
@@ -187,7 +202,8 @@ def rearrange(collection: str, document: dict[str, Any], past: Sequence[dict[str
     removals = [DeleteOne({"_id": spell["_id"]}) for spell in past if spell["_id"] not in kept]
     first_seen_at = min(document["crawl"]["first_seen_at"], (ended or [now])[0]["valid_from"])
     update = _update(collection, document, current, {**now, "first_seen_at": first_seen_at})
-    return Rearrangement(inserts, replacements, removals, update)
+    pull = UpdateOne({"_id": document["_id"]}, [{"$set": {PENDING: without([each["spell"] for each in waiting])}}])
+    return Plan(document["_id"], now, inserts, replacements, update, removals, pull)
 
 
 _NOT_OF_SPELL = frozenset({"_id", "entity", "key", "star_id", "current"})
@@ -202,8 +218,8 @@ _IN_CRAWL = {
     "first_seen_at": "first_seen_at",
 }
 """The names in `crawl` of what a spell says."""
-_READ = ("spell", "changed_at", "fetched_at", "observations", "content_hash")
-"""The fields of `crawl` of which one changes when a crawl writes a document."""
+_READ = ("spell", "valid_from", "last_observed_at", "observations")
+"""Fields of the current spell of which one changes when a crawl writes the document."""
 
 
 def _current(document: dict[str, Any]) -> Spell:
@@ -221,8 +237,7 @@ def _put(collection: str, spell: dict[str, Any]) -> ReplaceOne[dict[str, Any]] |
 
 
 def _update(collection: str, document: dict[str, Any], before: Spell, now: dict[str, Any]) -> UpdateOne:
-    crawl = document["crawl"]
-    changed: dict[str, Any] = {PENDING: without([each["spell"] for each in document.get(PENDING, [])])}
+    changed: dict[str, Any] = {}
     for name, in_crawl in _IN_CRAWL.items():
         changed[f"crawl.{in_crawl}"] = {"$literal": now[name]} if name in now else "$$REMOVE"
     if now["data"] != before["data"]:
@@ -232,5 +247,5 @@ def _update(collection: str, document: dict[str, Any], before: Spell, now: dict[
         sources = sorted({name for each in document.get(PENDING, []) for name in each.get("sources", ())})
         union = {"$setUnion": [{"$ifNull": ["$crawl.sources", []]}, sources]}
         pipeline.append({"$set": {"crawl.content_hash": text_expression(), "crawl.sources": union}})
-    as_read = {f"crawl.{name}": crawl[name] for name in _READ}
+    as_read = {f"crawl.{_IN_CRAWL[name]}": before[name] for name in _READ}
     return UpdateOne({"_id": document["_id"], **as_read}, pipeline)

@@ -18,6 +18,8 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, connect_blocking
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.options import Options
+from xingtu_crawler.storage.collections import META
+from xingtu_crawler.storage.schema import DATASET, version_of
 from xingtu_crawler.storage.spill_places import why_unreadable
 
 
@@ -58,7 +60,7 @@ async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict
     """Connect to the dataset that a crawl with the same options writes to, and disconnect in the end.
 
     Raises:
-        StorageError: MongoDB cannot be used or goes away, or there is no embedded dataset yet.
+        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or a newer version wrote it.
     """
     require_dataset(options)
     embedded, uri = None, options.mongo_uri
@@ -70,7 +72,9 @@ async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict
         client = await connect(uri, options.database_name, writable=False)
         try:
             with raising_storage_errors():
-                yield client[options.database_name]
+                database = client[options.database_name]
+                version_of(database.name, await database[META].find_one(DATASET))
+                yield database
         finally:
             await client.close()
     finally:
@@ -85,7 +89,7 @@ def open_for_reading_blocking(options: Options) -> Iterator[Database[dict[str, A
     PyMongo's exceptions about a query inside the block stay as they are.
 
     Raises:
-        StorageError: MongoDB cannot be used or goes away, or there is no embedded dataset yet.
+        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or a newer version wrote it.
     """
     require_dataset(options)
     with ExitStack() as stack:
@@ -94,6 +98,8 @@ def open_for_reading_blocking(options: Options) -> Iterator[Database[dict[str, A
             uri = stack.enter_context(EmbeddedMongo(options.embedded_folder, min_free_bytes=0))
         client = stack.enter_context(connect_blocking(uri, options.database_name))
         try:
-            yield client[options.database_name]
+            database = client[options.database_name]
+            version_of(database.name, database[META].find_one(DATASET))
+            yield database
         except ConnectionFailure as error:
             raise _failed(error) from None

@@ -10,7 +10,7 @@ from pymongo import UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.mongo.outages import Outages
-from xingtu_crawler.storage.collections import RUNS
+from xingtu_crawler.storage.collections import DATASET_VERSION, RUNS
 from xingtu_crawler.storage.writer import BulkWriter, Write
 
 HEARTBEAT_S = 10.0
@@ -30,7 +30,7 @@ class Runs:
     async def start(self, run_id: str, facts: Mapping[str, Any], *, started_at: datetime) -> None:
         """Record that a crawl has begun."""
         begun = {"state": "running", "started_at": started_at, "ended_at": None, "close_reason": None}
-        await self._update(run_id, {**begun, **facts}, at=started_at)
+        await self._update(run_id, {**begun, "dataset_version": DATASET_VERSION, **facts}, at=started_at)
 
     async def beat(self, run_id: str, figures: Mapping[str, Any], *, at: datetime) -> None:
         """Update the figures, so that a killed crawl leaves its last ones.

@@ -10,15 +10,15 @@ from typing import Any, Self
 
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
-from pymongo.errors import PyMongoError
 
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, open_database
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
-from xingtu_crawler.mongo.outages import Outages, brief
+from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.history import History
+from xingtu_crawler.storage.reader import raising_storage_errors
 from xingtu_crawler.storage.runs import Runs
 from xingtu_crawler.storage.schema import prepare
 from xingtu_crawler.storage.sweeps import Sweeps
@@ -70,21 +70,17 @@ class Store:
         try:
             client = await connect(uri, name)
             database = open_database(client, name)
+            outages = Outages(options.storage_patience, hurried=hurried, when_over=when_over)
             try:
-                await prepare(database)
-            except BaseException as error:
+                with raising_storage_errors():
+                    await prepare(database, outages)
+            except BaseException:
                 await client.close()
-                if not isinstance(error, PyMongoError):
-                    raise
-                raise StorageError(
-                    f"The indexes of database {name} cannot be created ({brief(error)}): give the user of "
-                    "MONGO_URI readWrite on it, or drop the index that is in the way."
-                ) from None
+                raise
         except BaseException:
             if embedded:
                 await asyncio.to_thread(embedded.release)
             raise
-        outages = Outages(options.storage_patience, hurried=hurried, when_over=when_over)
         writer = BulkWriter(database, outages)
         return cls(
             client=client,
