@@ -23,12 +23,13 @@ Database = AsyncDatabase[dict[str, Any]]
 
 @pytest.fixture
 async def prepared(mongo_db: Database) -> Database:
-    await prepare(mongo_db)
+    await prepare(mongo_db, Outages(5))
     return mongo_db
 
 
 async def count(database: Database) -> dict[str, int]:
-    counts = {name: await database[name].count_documents({}) for name in names()}
+    """Return how many documents each collection has, without the version of the dataset."""
+    counts = {name: await database[name].count_documents({"_id": {"$ne": "dataset"}}) for name in names()}
     return {name: number for name, number in counts.items() if number}
 
 

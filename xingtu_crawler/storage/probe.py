@@ -133,12 +133,12 @@ class _Probe:
     async def operations(self) -> dict[str, list[Operation]]:
         """Return the operations by collection."""
         spell = {"entity": self.key, "key": self.key, "star_id": _STAR_ID, "spell": 1, "data": {}, "content_hash": ""}
-        times = {"valid_from": self.at, "valid_to": self.at, "observed_at": [self.at]}
+        times = {"valid_from": self.at, "last_observed_at": self.at, "observations": 1, "observed_between": [self.at]}
         result: dict[str, list[Operation]] = {
             DAILY_CALLS: [UpdateOne({"_id": self.key}, {"$inc": {"calls": 0}}, upsert=True)],
             HISTORY: [
                 InsertOne({"_id": self.key, **spell, **times}),
-                UpdateOne({"_id": self.key}, [{"$set": {"valid_to": {"$literal": self.at}}}]),
+                UpdateOne({"_id": self.key}, [{"$set": {"last_observed_at": {"$literal": self.at}}}]),
             ],
         }
         for write in [*self._answers(), *await self._bookkeeping()]:

@@ -60,7 +60,7 @@ async def open_for_reading(options: Options) -> AsyncIterator[AsyncDatabase[dict
     """Connect to the dataset that a crawl with the same options writes to, and disconnect in the end.
 
     Raises:
-        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or a newer version wrote it.
+        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or it is a newer one.
     """
     require_dataset(options)
     embedded, uri = None, options.mongo_uri
@@ -89,7 +89,7 @@ def open_for_reading_blocking(options: Options) -> Iterator[Database[dict[str, A
     PyMongo's exceptions about a query inside the block stay as they are.
 
     Raises:
-        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or a newer version wrote it.
+        StorageError: MongoDB cannot be used or goes away, there is no embedded dataset yet, or it is a newer one.
     """
     require_dataset(options)
     with ExitStack() as stack:
