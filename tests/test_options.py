@@ -14,6 +14,7 @@ from pydantic import SecretStr
 from scrapy.settings import Settings
 
 from xingtu_crawler import settings as project
+from xingtu_crawler.api import credentials
 from xingtu_crawler.exceptions import TokenError, UserError
 from xingtu_crawler.options import SCRAPY, Options, defaults
 from xingtu_crawler.spiders.authors import AuthorsSpider
@@ -196,7 +197,7 @@ def test_a_token_comes_from_the_environment_a_file_or_the_sandbox(tmp_path: Path
     for settings, secret in (
         ({"JUSTONEAPI_TOKEN": SecretStr("from-the-environment")}, "from-the-environment"),
         ({"JUSTONEAPI_TOKEN_FILE": str(tmp_path / "token")}, "from-the-file"),
-        ({"JUSTONEAPI_ENV": "sandbox"}, "sandbox"),
+        ({"JUSTONEAPI_ENV": "sandbox"}, credentials.SANDBOX_TOKEN),
         ({"JUSTONEAPI_ENV": "sandbox", "JUSTONEAPI_TOKEN": SecretStr("short")}, "short"),
     ):
         assert Options.read(settings).token_pool().secrets() == [secret]
@@ -232,3 +233,9 @@ def test_no_other_module_converts_a_setting(path: Path) -> None:
     source = path.read_text(encoding="utf-8")
     assert not re.search(r"\.get(int|bool|float|dict|list)\(", source)
     assert not re.search(r"\b(int|float|bool|Path|dict|str)\((\w+\.)*settings\b", source)
+
+
+@pytest.mark.parametrize("value", ["0", "False", False, 0])
+def test_certificates_cannot_be_left_unverified(value: object) -> None:
+    with pytest.raises(UserError, match=r"DOWNLOAD_VERIFY_CERTIFICATES is .*: it must be 1, because any server could"):
+        Options.read({"DOWNLOAD_VERIFY_CERTIFICATES": value})

@@ -275,12 +275,13 @@ class Options(BaseModel):
         "1: use the proxy that `http_proxy` or `https_proxy` names. It sees the token if the API is plain HTTP.",
         form=_ZERO_OR_ONE,
     )
-    verifies_certificates: Switch = _setting(
+    verifies_certificates: Annotated[Literal[True], BeforeValidator(_switch)] = _setting(
         SCRAPY,
         "DOWNLOAD_VERIFY_CERTIFICATES",
         True,
-        "0: accept any TLS certificate. Any server can then pose as the API and see the token: for tests only.",
-        form=_ZERO_OR_ONE,
+        "TLS certificates are always verified: otherwise any server could pose as the API and see the token. 0 is "
+        "refused. To trust another certificate authority, name its file in `SSL_CERT_FILE`.",
+        form="1, because any server could pose as the API and see the token otherwise",
     )
     request_headers: dict[str, str | None] = _setting(
         SCRAPY,

@@ -43,7 +43,7 @@ def envelope(code: object, data: Any = None, message: str | None = "said", **mor
         (777, Step.RETRY, None, None),
     ],
 )
-@pytest.mark.parametrize("status", [200, 302, 404, 429, 500])
+@pytest.mark.parametrize("status", [200, 302, 404, 500])
 def test_the_business_code_decides_at_any_http_status(
     code: int, step: Step, token_action: Action | None, billed: bool | None, status: int
 ) -> None:
@@ -54,6 +54,35 @@ def test_the_business_code_decides_at_any_http_status(
     assert (decision.message, decision.request_id, decision.not_the_api) == ("said", "r-1", None)
     assert decision.envelope is not None
     assert decision.envelope.data == DATA
+
+
+@pytest.mark.parametrize("code", [0, 201, 301, 302, 400, 404, 429, 500, 777])
+def test_http_429_slows_down_whatever_else_the_body_says(code: int) -> None:
+    decision = decide(429, envelope(code))
+    assert (decision.step, decision.code, decision.token_action) == (Step.SLOW_DOWN, code, None)
+
+
+@pytest.mark.parametrize("code", [100, 303, 600, 601])
+def test_http_429_leaves_what_the_body_says_about_the_token(code: int) -> None:
+    assert decide(429, envelope(code)).step is Step.CHANGE_TOKEN
+
+
+def test_data_that_came_with_http_429_is_used() -> None:
+    assert decide(429, envelope(0, DATA)).step is Step.USE
+
+
+@pytest.mark.parametrize(
+    "body", [envelope(429), envelope("429", DATA), envelope(0, {"base_resp": {"status_code": 429}})]
+)
+def test_429_in_the_body_slows_down(body: bytes) -> None:
+    assert decide(200, body).step is Step.SLOW_DOWN
+
+
+@pytest.mark.parametrize("name", ["msg", "reason"])
+def test_the_message_can_have_another_name(name: str) -> None:
+    assert decide(200, json.dumps({"code": 301, name: "too busy"}).encode()).message == "too busy"
+    assert decide(200, json.dumps({"code": 301, "message": "", name: "too busy"}).encode()).message == "too busy"
+    assert decide(200, json.dumps({"code": 301, "message": "said", name: "too busy"}).encode()).message == "said"
 
 
 def test_a_failure_inside_a_success_is_retried() -> None:

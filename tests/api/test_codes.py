@@ -20,6 +20,7 @@ DOCUMENTED = {
     303: Action.PARK_TOKEN,
     400: Action.REFUSE,
     404: Action.REFUSE,
+    429: Action.SLOW_DOWN,
     500: Action.RETRY,
     503: Action.RETRY,
     600: Action.DENY_ENDPOINT,
@@ -28,7 +29,7 @@ DOCUMENTED = {
 }
 BILLED = {0, 201, 202}
 NOT_BILLED = {100, 101, 301, 302, 303, 400, 500, 503, 600, 601}
-GUESSED = {101, 201, 202, 300, 404}
+GUESSED = {101, 201, 202, 300, 404, 429}
 
 
 def test_every_documented_code_is_in_the_table() -> None:

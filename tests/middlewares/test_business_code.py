@@ -23,7 +23,7 @@ from scrapy.utils.test import get_crawler
 
 from xingtu_crawler.api import reachability, tokens
 from xingtu_crawler.api.backoff import Backoff
-from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool
+from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
@@ -123,7 +123,7 @@ async def test_the_last_attempt_ends_in_a_failure() -> None:
     again = bench.receive({"code": 301}, request=bench.request(attempts=1))
     assert isinstance(again, Request)
     assert again.meta[meta.ATTEMPTS] == 2
-    assert again.meta[meta.NOT_BEFORE] > time.time()
+    assert again.meta[meta.NOT_BEFORE] > time.monotonic()
     with pytest.raises(NoAnswerError) as caught:
         bench.receive({"code": 301}, request=bench.request(attempts=2))
     assert not caught.value.terminal
@@ -143,6 +143,38 @@ async def test_an_attempt_that_fails_while_the_crawl_closes_is_left_to_the_next_
     assert bench.stats.get_value("xingtu/retries") is None
 
 
+async def test_a_body_that_comes_twice_and_cannot_be_read_is_given_up() -> None:
+    bench = Bench()
+    again = bench.receive(b'{"code": 0, "data"')
+    assert isinstance(again, Request)
+    again.meta.update(bench.request().meta | {meta.ATTEMPTS: 1})
+    with pytest.raises(NoAnswerError) as caught:
+        bench.receive(b'{"code": 0, "data"', request=again)
+    assert (caught.value.terminal, caught.value.body) == (False, b'{"code": 0, "data"')
+
+
+async def test_other_bytes_that_cannot_be_read_are_fetched_again() -> None:
+    bench = Bench()
+    request = bench.request()
+    for at in range(7):
+        again = bench.receive(b"{" * (at + 1), request=request)
+        assert isinstance(again, Request)
+        again.meta[meta.TOKEN_ALIAS] = bench.session.alias("one")
+        request = again
+
+
+async def test_503_with_retry_after_pauses_the_token_and_the_request() -> None:
+    bench = Bench()
+    now = asyncio.get_running_loop().time()
+    busy = Response("https://api.example.com", status=503, headers={"Retry-After": "40"}, body=b"busy")
+    again = bench.middleware.process_response(bench.request(), busy)
+    assert isinstance(again, Request)
+    assert again.meta[meta.NOT_BEFORE] >= now + 40
+    waiting = bench.session.pool.lease("base_info", now=now, today=datetime.now(UTC))
+    assert isinstance(waiting, Wait)
+    assert waiting.seconds >= 40
+
+
 async def test_a_refusal_while_the_crawl_closes_is_recorded() -> None:
     bench = Bench()
     bench.session.closing.is_over = True
@@ -157,7 +189,7 @@ async def test_many_refused_connections_at_once_do_not_end_the_crawl() -> None:
         again = bench.fail(DownloadConnectionRefusedError("refused"))
         assert again is not None
         assert again.meta[meta.ATTEMPTS] == 0
-        assert again.meta[meta.NOT_BEFORE] > time.time()
+        assert again.meta[meta.NOT_BEFORE] > time.monotonic()
     assert bench.session.closing.reasons == []
 
 

@@ -1,7 +1,8 @@
 """What to do after one attempt: a pure function from what came back to a `Decision`.
 
-The body decides at any HTTP status; the HTTP status decides only where the body is no envelope (`api.envelope`). The
-codes are in `api.codes`. This module knows no request, no clock and no Scrapy; `middlewares.business_code` acts on it.
+The body decides at any HTTP status; the HTTP status decides only where the body is no envelope (`api.envelope`), and
+at 429 unless the body holds data or speaks of the token. The codes are in `api.codes`. This module knows no request,
+no clock and no Scrapy; `middlewares.business_code` acts on it.
 """
 
 from __future__ import annotations
@@ -16,8 +17,12 @@ from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError
 
-LONGEST_PAUSE_S = 86_400.0
-"""Cap `Retry-After` at one day."""
+LONGEST_PAUSE_S = 3_600.0
+"""Cap `Retry-After` at one hour; then a call shows whether the API still asks for a pause."""
+_EPOCH_S = 1e9
+"""From this number on, `Retry-After` is a time since 1970 and not a pause: some APIs send `X-RateLimit-Reset` in it."""
+_EPOCH_MS = 1e12
+"""From this number on, it is in milliseconds."""
 
 
 class Step(StrEnum):
@@ -86,6 +91,8 @@ def decide(status: int, body: bytes) -> Decision:
         return _without_envelope(status, body, str(error))
     rule = codes.rule(answer.code, answer.inner_status)
     step = _STEPS[rule.action]
+    if status == 429 and not (step is Step.CHANGE_TOKEN or (step is Step.USE and answer.data)):
+        step = Step.SLOW_DOWN
     # Keep what may have been billed, except a body that only says that there is no data.
     keep = rule.billed is None and not (step is Step.GIVE_UP and answer.data is None)
     return Decision(
@@ -142,14 +149,16 @@ def decide_without_response(outcome: str, message: str) -> Decision:
 
 
 def retry_after(header: bytes | None, now: datetime) -> float | None:
-    """Return the pause in seconds that a `Retry-After` header requests: a number or a date; None if unreadable.
+    """Return the pause in seconds that a `Retry-After` header requests: a number, a date or a time since 1970.
 
-    `now` is timezone-aware. Source: RFC 9110, section 10.2.3.
+    None if it cannot be read. `now` is timezone-aware. Source: RFC 9110, section 10.2.3.
     """
     text = (header or b"").strip()
     try:
         if text.isdigit():
             seconds = float(text)
+            if seconds >= _EPOCH_S:
+                seconds = seconds / (1_000 if seconds >= _EPOCH_MS else 1) - now.timestamp()
         else:
             moment = parsedate_to_datetime(text.decode("ascii"))  # naive where the header names no zone: UTC
             seconds = (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - now.timestamp()

@@ -60,6 +60,7 @@ CODES: dict[int, BusinessCode] = {
         BusinessCode(303, "daily quota exceeded", False, Action.PARK_TOKEN),
         BusinessCode(400, "invalid parameters", False, Action.REFUSE),
         BusinessCode(404, "not found", None, Action.REFUSE, verified=False),
+        BusinessCode(429, "too many requests", None, Action.SLOW_DOWN, verified=False),
         BusinessCode(500, "internal server error", False, Action.RETRY),
         BusinessCode(503, "service unavailable", False, Action.RETRY),
         BusinessCode(600, "permission denied", False, Action.DENY_ENDPOINT),
@@ -74,6 +75,8 @@ INNER_FAILURE = BusinessCode(301, "success outside, failure inside (base_resp)",
 
 def rule(code: int, inner_status: int = 0) -> BusinessCode:
     """Return the row of a code and an inner status; an unknown code is retried a limited number of times."""
+    if code == 0 and inner_status == 429:
+        return CODES[429]
     if code == 0 and inner_status != 0:
         return INNER_FAILURE
     return CODES.get(code) or BusinessCode(code, "unknown code", None, Action.RETRY, verified=False)

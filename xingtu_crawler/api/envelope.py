@@ -15,6 +15,8 @@ from pydantic_core import from_json
 from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError
 
 _TOO_DEEP = "the JSON is nested too deeply to be read"
+_MESSAGES = ("message", "msg", "reason")
+"""The fields that can hold the message; the first one that is there counts."""
 _CODE = re.compile(r"[+-]?\d{1,20}", re.ASCII)
 MAX_TEXT = 2_000
 """Maximum length of a message, a time or a request id: they go into the log and into every document."""
@@ -101,7 +103,7 @@ def parse(body: bytes) -> Envelope:
     data = document.get("data")
     base_resp = data.get("base_resp") if isinstance(data, dict) else None
     inner = _integer(base_resp.get("status_code")) if isinstance(base_resp, dict) else None
-    message = document.get("message")
+    message = next((said for name in _MESSAGES if (said := document.get(name)) not in (None, "")), None)
     if inner and code == 0:
         message = base_resp.get("status_message") if isinstance(base_resp, dict) else message
     return Envelope(

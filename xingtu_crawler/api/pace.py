@@ -199,8 +199,7 @@ class PaceController:
         A call that left before the last fall belongs to the overload that caused it and does not count again.
         """
         if retry_after is not None:
-            self._retry_at = max(self._retry_at, now + retry_after)
-            self._next_at = max(self._next_at, self._retry_at)
+            self.pause(now + retry_after)
         if sent_at <= self._fell_at:
             return
         again = sent_at - self._fell_at < max(RECENT_S, 2 / self.rate)
@@ -222,6 +221,11 @@ class PaceController:
         self._note_round_trip(round_trip)
         self._updated_at = self._counted_from = now
         self._counted = 0
+
+    def pause(self, until: float) -> None:
+        """Make no call before `until`; the rate stays."""
+        self._retry_at = max(self._retry_at, until)
+        self._next_at = max(self._next_at, self._retry_at)
 
     def _estimate(self) -> None:
         """Set the ceiling after the first 302 to what has got through, the calls in flight included."""

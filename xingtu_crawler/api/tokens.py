@@ -233,6 +233,10 @@ class TokenPool:
         token.limited_since = inf
         return seconds
 
+    def pause(self, alias: str, until: float) -> None:
+        """Make no call with the token before `until`, in seconds of the clock of `now`."""
+        self._tokens[alias].pace.pause(until)
+
     def refused(
         self, alias: str, action: Action, *, endpoint: str, sent_at: datetime, denial: Denial | None = None
     ) -> bool:

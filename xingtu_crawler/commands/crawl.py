@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -67,6 +68,7 @@ class Command(ProjectCommand, ScrapyCrawl):
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
         crawler = self.checked_crawler(args, opts.spargs)
+        end_on_hangup()
         with self.less_log():
             self.crawler_process.crawl(crawler, **opts.spargs)
             self.crawler_process.start()
@@ -139,6 +141,20 @@ def _refuse_options(args: list[str]) -> None:
         if word.startswith("-"):
             name = shown(word.partition("=")[0])
             raise ArgumentError(f"Unknown option {name}: write arguments of a spider as -a {name.lstrip('-')}=VALUE.")
+
+
+def end_on_hangup() -> None:
+    """End the crawl at SIGHUP, when the terminal closes, as at SIGTERM; `nohup` keeps its meaning."""
+    number = getattr(signal, "SIGHUP", None)  # Windows has none
+    if number is None or signal.getsignal(number) is signal.SIG_IGN:
+        return
+
+    def end(_number: int, _frame: object) -> None:
+        # The kernel and the shell may both send it; a second SIGTERM would end the crawl at once.
+        signal.signal(number, signal.SIG_IGN)
+        signal.raise_signal(signal.SIGTERM)
+
+    signal.signal(number, end)
 
 
 def print_redacted(

@@ -43,7 +43,7 @@ class DelayScheduler(Scheduler):
     def enqueue_request(self, request: Request) -> bool:
         """Queue a request, or hold it back until its time comes."""
         not_before = request.meta.get(meta.NOT_BEFORE, 0.0)
-        if not_before <= time.time():
+        if not_before <= time.monotonic():
             return super().enqueue_request(request)
         heapq.heappush(self._heap, (not_before, next(self._order), request))
         if self._heap[0][2] is request:
@@ -64,12 +64,12 @@ class DelayScheduler(Scheduler):
     def _arm(self) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = call_later(max(0.0, self._heap[0][0] - time.time()), self._release)
+        self._timer = call_later(max(0.0, self._heap[0][0] - time.monotonic()), self._release)
 
     def _release(self) -> None:
         self._timer = None
         assert self.crawler is not None
-        while self._heap and self._heap[0][0] <= time.time():
+        while self._heap and self._heap[0][0] <= time.monotonic():
             request = heapq.heappop(self._heap)[2]
             # Through the engine, which then looks for the next request; the queue alone would not wake it.
             self.crawler.engine.crawl(request)

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import platform
 import secrets
+import time
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,7 @@ class RunRecord:
     def __init__(self, stats: StatsCollector) -> None:
         self.started_at = datetime.now(UTC)
         self.run_id = new_run_id(self.started_at)
+        self._begun = time.monotonic()  # the clock of the machine can be set back
         self._stats = stats
         self._calls_by_day = CallsByDay()
         self._heartbeat: asyncio.Task[None] | None = None
@@ -79,7 +81,7 @@ class RunRecord:
 
     def outcome(self, close_reason: str = "") -> Outcome:
         """Return the figures of the crawl so far."""
-        seconds = (datetime.now(UTC) - self.started_at).total_seconds()
+        seconds = time.monotonic() - self._begun
         return Outcome.of(self._stats.get_stats(), close_reason, seconds=seconds)
 
     async def _beat(self, store: Store, daily_calls: DailyCalls) -> None:

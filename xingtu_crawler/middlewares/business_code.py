@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
 import time
 from datetime import UTC, datetime, timedelta
@@ -98,7 +99,10 @@ class BusinessCodeMiddleware:
             return _api_response(request, response, decision)
         if decision.not_the_api is not None and not self._has_answered:
             self._suspect_the_host(decision.not_the_api)
-        return self._retry_or_give_up(request, decision)
+        pause = retry_after(response.headers.get("Retry-After"), datetime.now(UTC)) if response.status == 503 else None
+        if pause is not None and alias is not None:
+            self._session.pool.pause(alias, asyncio.get_running_loop().time() + pause)
+        return self._retry_or_give_up(request, decision, pause=pause or 0.0)
 
     def process_exception(self, request: Request, exception: Exception) -> Request | None:
         """Return the request to send again; raise `NoAnswerError` to give it up."""
@@ -168,14 +172,19 @@ class BusinessCodeMiddleware:
             self._stats.inc_value(f"xingtu/tokens/{decision.token_action}")
         return _resend(request, request.meta.get(meta.ATTEMPTS, 0))
 
-    def _retry_or_give_up(self, request: Request, decision: Decision) -> Request:
+    def _retry_or_give_up(self, request: Request, decision: Decision, *, pause: float = 0.0) -> Request:
         """Return the request to send again after a pause, with one attempt more; raise where it was the last."""
         if decision.step is Step.GIVE_UP:
             raise _no_answer(request, decision, terminal=True)
         attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
+        if decision.outcome == "malformed" and decision.body and decision.not_the_api is None:
+            digest = hashlib.sha256(decision.body).digest()
+            if request.meta.get(meta.UNREADABLE) == digest:  # more attempts would bring, and cost, the same
+                raise _no_answer(request, decision, terminal=False)
+            request.meta[meta.UNREADABLE] = digest
         if attempts >= self._max_attempts and not self._session.closing.is_over:
             raise _no_answer(request, decision, terminal=False)
-        return self._retry(request, attempts, pause=self._backoff.delay(attempts))
+        return self._retry(request, attempts, pause=max(pause, self._backoff.delay(attempts)))
 
     def _retry_uncounted(self, request: Request) -> Request:
         """Return the request to send again after a pause; the longer the host refuses connections, the longer."""
@@ -215,7 +224,7 @@ def _api_response(request: Request, response: Response, decision: Decision) -> A
 def _resend(request: Request, attempts: int, pause: float = 0.0) -> Request:
     again = request.copy()
     again.meta[meta.ATTEMPTS] = attempts
-    again.meta[meta.NOT_BEFORE] = time.time() + pause if pause else 0.0
+    again.meta[meta.NOT_BEFORE] = time.monotonic() + pause if pause else 0.0
     return again
 
 
