@@ -206,6 +206,11 @@ async def test_the_bytes_decide_whether_a_body_is_compressed(
     assert (await wire.get(server.port)).body == body
 
 
+async def test_a_body_that_only_looks_like_gzip_is_left_as_it_came(server: Server, wire: Wire) -> None:
+    server.answers = [http(b"\x1f\x8b and more")]
+    assert (await wire.get(server.port)).body == b"\x1f\x8b and more"
+
+
 @pytest.mark.parametrize(("count", "size"), [(1, 64_000), (60, 1_000), (7, 9_000)])
 async def test_response_headers_of_64_kb_are_read(server: Server, wire: Wire, count: int, size: int) -> None:
     server.answers = [http(b"{}", headers="".join(f"X-{at}: {'a' * size}\r\n" for at in range(count)))]

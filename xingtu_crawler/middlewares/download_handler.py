@@ -129,7 +129,9 @@ class TokenDownloadHandler:
             request.meta["download_latency"] = now() - begun
             body = await self._read(answer)
             if body.startswith(_GZIP):
-                body = self._decompressed(body)
+                body = self._decompressed(
+                    body, is_labelled="gzip" in answer.headers.get("Content-Encoding", "").lower()
+                )
             kind = Response if redactor is _NOTHING_SECRET else ApiResponse
             return kind(
                 request.url,
@@ -171,12 +173,14 @@ class TokenDownloadHandler:
     def _too_large(self) -> DownloadCancelledError:
         return DownloadCancelledError(f"the answer is longer than {self._max_size} bytes")
 
-    def _decompressed(self, body: bytes) -> bytes:
+    def _decompressed(self, body: bytes, *, is_labelled: bool) -> bytes:
         try:
             return gunzip(body, max_size=self._max_size)
         except ValueError:  # no other is one
             raise self._too_large() from None
         except Exception as error:  # noqa: BLE001 - gzip, zlib and struct errors
+            if not is_labelled:  # it only looks like gzip: keep it as it came
+                return body
             raise ResponseDataLossError(f"the answer cannot be decompressed: {type(error).__name__}") from None
 
 
