@@ -290,43 +290,6 @@ async def test_a_page_that_failed_is_known_by_its_sweep(writer: BulkWriter, mong
     assert "star_id" not in document
 
 
-def quarantined(body: bytes, request: Mapping[str, Any], minute: float = 0) -> Write:
-    return documents.quarantine("why", body, request, run_id=f"run-{minute}", request_id="r-1", at=at(minute))
-
-
-async def test_quarantine_keeps_the_raw_body_and_the_question(writer: BulkWriter, mongo_db: Database) -> None:
-    request = {"endpoint": "base_info", "star_id": STAR_ID, "platform": "SHORT_VIDEO"}
-    await write(writer, quarantined(b"\xff\x00{", request))
-    document = await only(mongo_db, "quarantine")
-    del document["_id"]
-    assert document == {
-        "reason": "why",
-        "star_id": STAR_ID,
-        "request": request,
-        "body": b"\xff\x00{",
-        "request_id": "r-1",
-        "run_id": "run-0",
-        "quarantined_at": at(0),
-    }
-
-
-async def test_the_same_body_to_the_same_question_is_quarantined_once(writer: BulkWriter, mongo_db: Database) -> None:
-    one = {"endpoint": "base_info", "star_id": "1", "platform": "SHORT_VIDEO"}
-    same = dict(reversed(one.items()))
-    other = {**one, "star_id": "2"}
-    await write(
-        writer, quarantined(b"x", one), quarantined(b"x", same, 5), quarantined(b"y", one), quarantined(b"x", other)
-    )
-    found = await mongo_db.quarantine.find().to_list()
-    assert sorted((each["star_id"], each["body"]) for each in found) == [("1", b"x"), ("1", b"y"), ("2", b"x")]
-    assert {each["quarantined_at"] for each in found} == {at(0)}
-
-
-async def test_the_largest_body_that_can_come_fits_into_quarantine(writer: BulkWriter, mongo_db: Database) -> None:
-    await write(writer, quarantined(bytes(15_000_000), {"endpoint": "base_info"}))
-    assert len((await only(mongo_db, "quarantine"))["body"]) == 15_000_000
-
-
 @pytest.mark.parametrize(
     "write",
     [

@@ -19,6 +19,8 @@ from pymongo.errors import OperationFailure, PyMongoError
 
 from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.exceptions import ArgumentError, StorageError
+from xingtu_crawler.storage.collections import QUARANTINE
+from xingtu_crawler.storage.quarantine import whole_body
 
 SHORTENED_TO = 100
 """Characters of a string that are printed on a terminal, unless `--full`."""
@@ -99,6 +101,8 @@ async def find(
             limit=query.limit,
         )
         async for document in found:
+            if query.collection == QUARANTINE and "body" in document:
+                document["body"] = await whole_body(database, document)
             yield document
     except OperationFailure as error:
         said = (error.details or {}).get("errmsg") or type(error).__name__

@@ -19,6 +19,7 @@ from xingtu_crawler.items import SCHEMA_VERSION, Parsed
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.content_hash import content_hash
 from xingtu_crawler.storage import projection
+from xingtu_crawler.storage.bounds import short
 from xingtu_crawler.storage.collections import AUTHORS, FAILURES, PENDING, QUARANTINE, SEARCH_HITS
 from xingtu_crawler.storage.writer import Write
 
@@ -167,8 +168,8 @@ def failure(question: FailedRequest, *, run_id: str) -> Write:
                 **where,
                 "code": question.code,
                 "reason": question.reason,
-                "message": question.message,
-                "request_id": question.request_id,
+                "message": short(question.message),
+                "request_id": short(question.request_id),
                 "attempts": question.attempts,
                 "terminal": question.terminal,
                 "failed_at": question.failed_at,
@@ -194,26 +195,29 @@ def quarantine_id(request: Mapping[str, Any], body: bytes) -> str:
 
 
 def quarantine(
-    reason: str, body: bytes, request: Mapping[str, Any], *, run_id: str, request_id: str | None, at: datetime
+    key: str,
+    reason: str,
+    body: bytes,
+    request: Mapping[str, Any],
+    *,
+    pieces: int,
+    run_id: str,
+    request_id: str | None,
+    at: datetime,
 ) -> Write:
-    """Return the write that keeps an answer which cannot be a document: its raw body, why, what was asked.
+    """Return the write that keeps an answer that cannot be a document: the first piece of its raw body and the reason.
 
-    The key is made of the question and the body, so that the same write twice is one document.
+    `key` is `quarantine_id` of the request and the whole body, so that the same write twice is one document.
     """
-    star_id = request.get("star_id")
-    operation = UpdateOne(
-        {"_id": quarantine_id(request, body)},
-        {
-            "$setOnInsert": {
-                "reason": reason,
-                "star_id": star_id,
-                "request": dict(request),
-                "body": body,
-                "request_id": request_id,
-                "run_id": run_id,
-                "quarantined_at": at,
-            }
-        },
-        upsert=True,
-    )
-    return Write(QUARANTINE, operation)
+    kept: dict[str, Any] = {
+        "reason": short(reason),
+        "star_id": request.get("star_id"),
+        "request": dict(request),
+        "body": body,
+        "request_id": short(request_id),
+        "run_id": run_id,
+        "quarantined_at": at,
+    }
+    if pieces > 1:
+        kept["pieces"] = pieces
+    return Write(QUARANTINE, UpdateOne({"_id": key}, {"$setOnInsert": kept}, upsert=True))

@@ -30,7 +30,7 @@ from xingtu_crawler.items.parsing import parse
 from xingtu_crawler.items.payload import own_fields
 from xingtu_crawler.items.videos import FIELDS, VideoFact
 from xingtu_crawler.mongo.outages import AWAY, UNAUTHORIZED, Outages, brief
-from xingtu_crawler.storage import documents
+from xingtu_crawler.storage import documents, quarantine
 from xingtu_crawler.storage.collections import AUTHORS, DAILY_CALLS, HISTORY
 from xingtu_crawler.storage.lease import Lease
 from xingtu_crawler.storage.runs import Runs
@@ -190,5 +190,6 @@ class _Probe:
             star_id=_STAR_ID,
             platform=_PLATFORM,
         )
-        body = documents.quarantine("probe", _BODY, _ASKED, run_id=self.key, request_id=self.key, at=self.at)
-        return [*collected.writes, documents.failure(failed, run_id=self.key), body]
+        _, body = quarantine.writes("probe", _BODY, _ASKED, run_id=self.key, request_id=self.key, at=self.at)
+        piece = quarantine.piece(self.key, self.key, _BODY)
+        return [*collected.writes, documents.failure(failed, run_id=self.key), body, piece]

@@ -17,7 +17,7 @@ from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import VideoFact, video_facts
-from xingtu_crawler.storage import documents
+from xingtu_crawler.storage import documents, quarantine
 from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.spill import Answer
@@ -241,8 +241,9 @@ class Recorder:
             at, request_id = answer.failed_at, answer.request_id
         else:
             at, request_id = answer.fetched_at, answer.envelope.request_id
-        write = documents.quarantine(reason, body, asked, run_id=self._run_id, request_id=request_id, at=at)
-        await self._writer.insist([write])
+        pieces, document = quarantine.writes(reason, body, asked, run_id=self._run_id, request_id=request_id, at=at)
+        await self._writer.insist(pieces)
+        await self._writer.insist([document])
         self._count("quarantined", 1)
 
     async def _write(self, writes: Sequence[Write]) -> list[Rejected]:

@@ -30,6 +30,7 @@ from xingtu_crawler.items.parsing import parse
 from xingtu_crawler.items.search import star_id_of
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, reason_of, validate_detail, validate_page
 from xingtu_crawler.storage.collections import QUARANTINE
+from xingtu_crawler.storage.quarantine import remove, whole_body
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.spill import (
     BROKEN,
@@ -210,6 +211,7 @@ async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: R
             kept = await quarantine.find_one({"_id": key})
             if kept is None:
                 continue
+            kept["body"] = await whole_body(database, kept)
             try:
                 valid = _revive(kept)
             except (IdentityError, MalformedBodyError, KeyError, ValueError, TypeError) as error:
@@ -227,7 +229,7 @@ async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: R
                 recovered.append(key)
         if recorder is not None and recovered:
             await recorder.settle()
-            await quarantine.delete_many({"_id": {"$in": recovered}})
+            await remove(database, recovered)
     return result
 
 
