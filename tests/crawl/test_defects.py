@@ -13,7 +13,7 @@ Database = AsyncDatabase[dict[str, Any]]
 DEFECTIVE = """
 from xingtu_crawler.items.marketing_info import MarketingInfo
 from xingtu_crawler.settings import *
-from xingtu_crawler.storage import documents
+from xingtu_crawler.storage import videos
 
 
 def identify(cls, payload, star_id):
@@ -27,7 +27,7 @@ def video(fact, *args, **kwargs):
 
 
 MarketingInfo.identify = classmethod(identify)
-real, documents.video = documents.video, video
+real, videos.video = videos.video, video
 """
 
 

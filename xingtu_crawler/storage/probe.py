@@ -26,7 +26,7 @@ from xingtu_crawler.exceptions import RefusedWriteError
 from xingtu_crawler.items import MODELS
 from xingtu_crawler.items.answers import FailedRequest, Stop
 from xingtu_crawler.items.page import SearchPage
-from xingtu_crawler.items.parsing import parse
+from xingtu_crawler.items.parsing import Parsed
 from xingtu_crawler.items.payload import own_fields
 from xingtu_crawler.items.videos import FIELDS, VideoFact
 from xingtu_crawler.mongo.outages import AWAY, UNAUTHORIZED, Outages, brief
@@ -154,8 +154,8 @@ class _Probe:
         """Return the writes of an author, its details, a video and a search hit."""
         writes: list[Write] = []
         for name, model in MODELS.items():
-            payload = {**dict.fromkeys(own_fields(model)), "id": _STAR_ID, "star_id": _STAR_ID}
-            parsed = parse(name, payload, star_id=_STAR_ID)
+            # Not parsed: a defect of a model is no refusal of MongoDB.
+            parsed = Parsed(dict.fromkeys(own_fields(model)), {}, [])
             envelope = Envelope(0, None, None, None, self.key, 0)
             crawl = documents.provenance(name, envelope, parsed, run_id=self.key, fetched_at=self.at)
             identity = {"star_id": _STAR_ID} if name == SEARCH.name else {"star_id": _STAR_ID, "platform": _PLATFORM}
