@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from xingtu_crawler.api.action import Decision, Step, decide, decide_without_response
 from xingtu_crawler.api.codes import CODES, Action
-from xingtu_crawler.api.envelope import MAX_DEPTH
+from xingtu_crawler.api.envelope import MAX_DEPTH, MAX_TEXT
 
 DATA = {"id": "1"}
 PAGE = b" \n<html>Please log in</html>"
@@ -172,3 +172,14 @@ def test_any_response_leads_to_a_decision(status: int, body: bytes) -> None:
 @given(code=st.sampled_from(sorted(CODES)), data=st.none() | st.dictionaries(st.text(), st.integers()))
 def test_only_a_success_is_used_and_every_success_is(code: int, data: Any) -> None:
     assert (decide(200, envelope(code, data)).step is Step.USE) == (code == 0)
+
+
+def test_what_the_api_says_is_one_line_without_control_characters() -> None:
+    said = decide(200, envelope(301, message="\x1b[31mred\x07\nnext\u202e line\x00")).message
+    assert said == "\ufffd[31mred\ufffd next\ufffd line\ufffd"
+    assert decide_without_response("connection_lost", "bad\x1b[2J status\r\nline").message == "bad\ufffd[2J status line"
+
+
+def test_what_the_api_says_is_shortened() -> None:
+    assert len(decide(200, envelope(301, message="x" * 100_000)).message) == MAX_TEXT
+    assert len(decide_without_response("connection_lost", "x" * 100_000).message) == MAX_TEXT

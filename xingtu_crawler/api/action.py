@@ -145,7 +145,7 @@ def decide_without_response(outcome: str, message: str) -> Decision:
         message: the message of the error.
     """
     billed = False if outcome == "unreachable" else None
-    return Decision(WITHOUT_RESPONSE[outcome], outcome, outcome, message, billed=billed)
+    return Decision(WITHOUT_RESPONSE[outcome], outcome, outcome, envelope.one_line(message), billed=billed)
 
 
 def retry_after(header: bytes | None, now: datetime) -> float | None:

@@ -82,10 +82,20 @@ def _text(value: object) -> str | None:
     if value is None:
         return None
     text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return one_line(text)
+
+
+def one_line(text: str) -> str:
+    """Return `text` in one line of at most `MAX_TEXT` characters, without control characters."""
     if len(text) > MAX_TEXT:
         text = f"{text[: MAX_TEXT - 1]}…"
-    # Half a surrogate pair can be neither stored nor logged.
-    return " ".join(text.split()).encode(errors="backslashreplace").decode()
+    # Half a surrogate pair can be neither stored nor logged; an escape sequence would change the terminal.
+    text = " ".join(text.split()).encode(errors="backslashreplace").decode()
+    return (
+        text
+        if text.isprintable()
+        else "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+    )
 
 
 def parse(body: bytes) -> Envelope:
