@@ -91,7 +91,7 @@ class Command(ProjectCommand, ScrapyCrawl):
             hint = nearest(name, names)
             choice = f"did you mean {hint}?" if hint else f"name one of {', '.join(names)}."
             raise UserError(f"There is no spider {name!r}: {choice}")
-        crawler = self._create_crawler(name)
+        crawler = self.crawler_process.create_crawler(name)
         if issubclass(crawler.spidercls, XingtuSpider):
             crawler.spidercls(**arguments)
             Options.read(crawler.settings).token_pool()

@@ -149,7 +149,7 @@ class Command(CrawlCommand):
         """
         assert self.crawler_process is not None
 
-        crawler = self._create_crawler(FirstPagesSpider)
+        crawler = self.crawler_process.create_crawler(FirstPagesSpider)
         refusals = {"xingtu_crawler.extensions.refusal": logging.CRITICAL}  # printed by this command
         with self.less_log(), logger_levels(refusals):
             self.crawler_process.crawl(crawler, **arguments)
