@@ -23,6 +23,7 @@ from xingtu_crawler.storage.writer import BulkWriter, Write
 Database = AsyncDatabase[dict[str, Any]]
 
 STAR_ID = "7000000000000000001"
+OTHER = "7000000000000000002"
 ENVELOPE = Envelope(0, "success", None, "2026-03-08T09:30:00Z", "r-1", 0)
 
 
@@ -257,6 +258,36 @@ async def test_a_place_in_the_sampling_frame_is_kept_once(writer: BulkWriter, mo
         "star_id": STAR_ID,
         "seen_at": at(0),
     }
+
+
+async def test_an_older_page_replaces_no_newer_hit(writer: BulkWriter, mongo_db: Database) -> None:
+    await write(
+        writer,
+        documents.search_hit("q-run", 2, 7, STAR_ID, seen_at=at(5)),
+        documents.search_hit("q-run", 2, 7, OTHER, seen_at=at(4)),
+    )
+    hit = await only(mongo_db, "search_hits")
+    assert (hit["star_id"], hit["seen_at"]) == (STAR_ID, at(5))
+    await write(writer, documents.search_hit("q-run", 2, 7, OTHER, seen_at=at(6)))
+    assert (await only(mongo_db, "search_hits"))["star_id"] == OTHER
+
+
+async def test_only_the_older_hits_of_a_page_are_removed(writer: BulkWriter, mongo_db: Database) -> None:
+    places = [(2, 1, 4), (2, 2, 5), (2, 3, 6), (3, 1, 4)]
+    hits = [documents.search_hit("q-run", page, rank, STAR_ID, seen_at=at(minute)) for page, rank, minute in places]
+    await write(writer, *hits)
+    await write(writer, documents.forget_hits("q-run", 2, before=at(5)))
+    assert sorted(await mongo_db.search_hits.distinct("_id")) == ["q-run:2:2", "q-run:2:3", "q-run:3:1"]
+
+
+@pytest.mark.parametrize(("answered_at", "left"), [(4, 1), (5, 0), (6, 0)])
+async def test_an_answer_removes_the_failure_before_it_and_no_later_one(
+    writer: BulkWriter, mongo_db: Database, answered_at: int, left: int
+) -> None:
+    await write(writer, documents.failure(failed(5), run_id="run"))
+    key = documents.failure_id("base_info", STAR_ID, "SHORT_VIDEO")
+    await write(writer, documents.answered(key, at(answered_at)))
+    assert await mongo_db.failures.count_documents({}) == left
 
 
 async def test_a_failure_says_why_since_when_and_whether_for_good(writer: BulkWriter, mongo_db: Database) -> None:

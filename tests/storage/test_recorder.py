@@ -209,6 +209,30 @@ async def test_a_video_of_two_authors_on_one_page_is_one(
     assert (crawl["spell"], crawl["observations"], crawl["sources"]) == (1, 3, ["search.items"])
 
 
+async def test_an_author_who_is_listed_three_times_on_a_page_is_observed_once(
+    recorder: Recorder, sweeps: Sweeps, mongo_db: Database
+) -> None:
+    await begin_sweep(sweeps)
+    body = json.dumps(
+        {
+            "code": 0,
+            "data": {
+                "authors": [
+                    {"star_id": "1", "attribute_datas": {"follower": str(follower)}, "items": [{"item_id": item}]}
+                    for follower, item in ((5, "71"), (5, "72"), (6, "73"))
+                ]
+            },
+        }
+    ).encode()
+    await recorder.page(validate_page(SearchAnswer(SWEEP, 1, envelope.parse(body), body, AT)))
+    (author,) = await mongo_db.authors.find().to_list()
+    assert (author["data"]["attribute_datas"]["follower"], author["crawl"]["spell"]) == (5, 1)
+    assert author["crawl"]["observations"] == 1
+    assert await sweeps.star_ids(SWEEP) == ["1"]
+    assert await mongo_db.search_hits.count_documents({"star_id": "1"}) == 3
+    assert sorted(await mongo_db.videos.distinct("_id")) == ["71", "72", "73"]
+
+
 async def test_a_detail_is_not_there_before_its_videos_are(tmp_path: Path) -> None:
     """What a kill in between leaves behind: nothing that would count as an answer."""
     with mongod(tmp_path / "db", "--setParameter", "enableTestCommands=1") as server:

@@ -1,7 +1,7 @@
-"""From answers to writes: what each document looks like and how it replaces its predecessor.
+"""From answers to writes: what each document looks like, and how it replaces its predecessor.
 
-Every write is idempotent, so that one whose acknowledgement was lost can be sent again, and none replaces a
-newer answer by an older one.
+Every write is idempotent, because one without an acknowledgement is sent again. No write replaces a newer answer by an
+older one.
 """
 
 from __future__ import annotations
@@ -30,24 +30,24 @@ def detail_id(star_id: str, platform: str) -> str:
 
 
 def failure_id(endpoint: str, star_id: str, platform: str) -> str:
-    """Return the `_id` of a failure of a detail question."""
+    """Return the `_id` of the failure of a detail request."""
     return f"{endpoint}:{star_id}:{platform}"
 
 
 def page_failure_id(sweep: str, page: int) -> str:
-    """Return the `_id` of a failure of a page of the search."""
+    """Return the `_id` of the failure of a search page."""
     return f"{SEARCH.name}:{sweep}:{page}"
 
 
 def page_failures(of: str) -> dict[str, str]:
-    """Return the condition on `_id` for the failures of pages whose sweep and page, as `sweep:page`, begin so."""
+    """Return the condition on `_id` for the failures of pages whose `sweep:page` begins with `of`."""
     return {"$gte": f"{SEARCH.name}:{of}", "$lt": f"{SEARCH.name}:{of[:-1]}{chr(ord(of[-1]) + 1)}"}
 
 
 def provenance(
     endpoint: str, envelope: Envelope, parsed: Parsed, *, run_id: str, fetched_at: datetime
 ) -> dict[str, Any]:
-    """Return the `crawl` part of a document, but for the two times that depend on its predecessor."""
+    """Return the `crawl` of a document, without the fields that depend on its predecessor."""
     record_time, misfits = _record_time(envelope.record_time)
     crawl: dict[str, Any] = {
         "run_id": run_id,
@@ -67,7 +67,7 @@ def provenance(
 
 
 def _record_time(text: str | None) -> tuple[datetime | None, dict[str, dict[str, Any]]]:
-    """Return the moment that an envelope names, or why it is none: ISO 8601 without a zone could be any of 26."""
+    """Return the time in an envelope, or why it has none: ISO 8601 without a zone is ambiguous."""
     if not text:
         return None, {}
     try:
@@ -138,44 +138,44 @@ def detail(
 
 
 def search_hit(sweep: str, page: int, rank: int, star_id: str, *, seen_at: datetime) -> Write:
-    """Return the write of one place in the sampling frame; `rank` counts from 1 within the page."""
+    """Return the write of one hit of a sweep, which replaces no newer one; `rank` counts from 1 within the page."""
     hit = {"sweep": sweep, "page": page, "rank": rank, "star_id": star_id, "seen_at": seen_at}
     place = {"_id": f"{sweep}:{page}:{rank}", "seen_at": {"$not": {"$gt": seen_at}}}
     return Write(SEARCH_HITS, UpdateOne(place, {"$set": hit}, upsert=True))
 
 
 def forget_hits(sweep: str, page: int, *, before: datetime) -> Write:
-    """Return the write that removes what an earlier reading of a page has left: it may have shown more authors."""
+    """Return the write that removes the hits of earlier answers for this page, which may have had more authors."""
     return Write(SEARCH_HITS, DeleteMany({"sweep": sweep, "page": page, "seen_at": {"$lt": before}}))
 
 
-def failure(question: FailedRequest, *, run_id: str) -> Write:
-    """Return the write that records a question without an answer."""
-    if question.page is None:
-        assert question.star_id is not None
-        assert question.platform is not None
-        key = failure_id(question.endpoint, question.star_id, question.platform)
-        where: dict[str, Any] = {"star_id": question.star_id, "platform": question.platform}
+def failure(failed: FailedRequest, *, run_id: str) -> Write:
+    """Return the write that records a request without a usable answer."""
+    if failed.page is None:
+        assert failed.star_id is not None
+        assert failed.platform is not None
+        key = failure_id(failed.endpoint, failed.star_id, failed.platform)
+        where: dict[str, Any] = {"star_id": failed.star_id, "platform": failed.platform}
     else:
-        assert question.sweep is not None
-        key = page_failure_id(question.sweep, question.page)
-        where = {"sweep": question.sweep, "page": question.page}
+        assert failed.sweep is not None
+        key = page_failure_id(failed.sweep, failed.page)
+        where = {"sweep": failed.sweep, "page": failed.page}
     operation = UpdateOne(
-        {"_id": key, "failed_at": {"$not": {"$gt": question.failed_at}}},  # it may come late, out of a spill file
+        {"_id": key, "failed_at": {"$not": {"$gt": failed.failed_at}}},  # one from a spill file may be old
         {
             "$set": {
-                "endpoint": question.endpoint,
+                "endpoint": failed.endpoint,
                 **where,
-                "code": question.code,
-                "reason": question.reason,
-                "message": short(question.message),
-                "request_id": short(question.request_id),
-                "attempts": question.attempts,
-                "terminal": question.terminal,
-                "failed_at": question.failed_at,
+                "code": failed.code,
+                "reason": failed.reason,
+                "message": short(failed.message),
+                "request_id": short(failed.request_id),
+                "attempts": failed.attempts,
+                "terminal": failed.terminal,
+                "failed_at": failed.failed_at,
                 "run_id": run_id,
             },
-            "$setOnInsert": {"first_failed_at": question.failed_at},
+            "$setOnInsert": {"first_failed_at": failed.failed_at},
         },
         upsert=True,
     )
@@ -183,7 +183,7 @@ def failure(question: FailedRequest, *, run_id: str) -> Write:
 
 
 def answered(key: str, answered_at: datetime) -> Write:
-    """Return the write that removes the failure of a question that has been answered; one that is later stays."""
+    """Return the write that removes the failure of a request that was answered; a later failure stays."""
     return Write(FAILURES, DeleteOne({"_id": key, "failed_at": {"$lte": answered_at}}))
 
 

@@ -1,6 +1,6 @@
-"""What is done with an answer: its documents, or quarantine; with a question that got none: `failures`.
+"""Stores answers as documents or in quarantine, and requests without an answer in `failures`.
 
-The one way into the dataset, whoever brings the answer: a crawl, a spill file, a replay of the quarantine.
+Every answer takes this way into the dataset: of a crawl, of a spill file, of a replay of the quarantine.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ from xingtu_crawler.storage.videos import Videos
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
 
 Count = Callable[[str, int], None]
-"""Told what happened and how often: `stored/authors`, `quarantined`, `failures/open`, …"""
+"""Takes a name and a number to add to it: `stored/authors`, `quarantined`, `failures/open`, …"""
 
 
 class Recorder:
-    """Records answers and failures of one run; each method returns when everything is acknowledged."""
+    """Records answers and failures of one run; each method returns when MongoDB has acknowledged every write."""
 
     def __init__(
         self,
@@ -49,20 +49,20 @@ class Recorder:
         self._run_id = run_id
         self._count = count
         self._turns: dict[str, asyncio.Event] = {}
-        """By sweep: set when the page that came last is marked."""
+        """By sweep: set when its last page so far is marked as read or missed."""
         self._videos = Videos(run_id, history=history is not None)
 
     def of_run(self, run_id: str) -> Recorder:
-        """Return a recorder of what another run has fetched, and paid for, and could not store."""
+        """Return a recorder for the answers of another run, which has fetched them and could not store them."""
         return Recorder(self._writer, self._claims, self._sweeps, self._history, run_id=run_id, count=self._count)
 
     async def settle(self) -> None:
-        """Return when what is recorded is in the history too."""
+        """Return when the spells that these answers have ended are in the history."""
         if self._history:
             await self._history.flush()
 
     async def detail(self, valid: ValidDetail) -> bool:
-        """Store one author's details and the videos in them; False where (part of) it went to quarantine."""
+        """Store details and the videos in them; return False if the answer, or part of it, went to quarantine."""
         answer, parsed = valid.answer, valid.parsed
         crawl = documents.provenance(
             answer.endpoint, answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
@@ -79,7 +79,7 @@ class Recorder:
             self._videos.remember(facts, answer.fetched_at)
         refused = any(each.write is detail for each in rejected)
         if rejected:
-            # The document or one of its videos: the raw body has both.
+            # The raw body has both the document and its videos.
             await self.quarantine_detail(answer, rejected[0].error, failed=refused)
         if answer.had_failed and not refused:
             key = documents.failure_id(answer.endpoint, answer.star_id, answer.platform)
@@ -88,9 +88,9 @@ class Recorder:
         return not rejected
 
     async def page(self, valid: ValidPage) -> None:
-        """Store everything on a search page; the page counts as read when that is done.
+        """Store everything on a search page, then mark the page as read.
 
-        Pages are marked in the order in which they come, for a sweep goes on behind the last that was read.
+        Pages are marked in the order of the calls of this method, because a sweep resumes after the last one.
         """
         answer = valid.answer
         unreadable = list(valid.misfits.items())
@@ -117,7 +117,7 @@ class Recorder:
 
     @asynccontextmanager
     async def _in_turn(self, sweep: str) -> AsyncIterator[asyncio.Event]:
-        """Take a place in the order of a sweep's pages; yields what is to be waited for before the page is marked."""
+        """Take the next place in the order of a sweep's pages; yield the event to wait for before marking the page."""
         mine = asyncio.Event()
         before = self._turns.get(sweep)
         if before is None:
@@ -130,7 +130,7 @@ class Recorder:
             mine.set()
 
     async def authors(self, valid: ValidPage) -> bool:
-        """Store the authors of a page, their places and their videos; False where one went to quarantine."""
+        """Store the authors of a page, their hits and their videos; return False if one went to quarantine."""
         answer = valid.answer
         writes: list[Write] = []
         ranks: dict[int, int] = {}
@@ -164,48 +164,46 @@ class Recorder:
             await self.quarantine_page(answer, error, element, rank=rank)
         return not refused
 
-    async def failure(self, question: FailedRequest) -> None:
-        """Record a question without an answer; what came instead, and could not be read, goes to quarantine."""
-        if question.sweep is not None and question.page is not None:
-            async with self._in_turn(question.sweep) as turn:
-                await self._failure(question)
+    async def failure(self, failed: FailedRequest) -> None:
+        """Record a request without a usable answer; an unreadable body goes to quarantine."""
+        if failed.sweep is not None and failed.page is not None:
+            async with self._in_turn(failed.sweep) as turn:
+                await self._failure(failed)
                 await turn.wait()
-                await self._sweeps.page_missed(
-                    question.sweep, question.page, hole=not question.terminal, stop=question.stop
-                )
+                await self._sweeps.page_missed(failed.sweep, failed.page, hole=not failed.terminal, stop=failed.stop)
             return
-        await self._failure(question)
-        if question.star_id is not None and question.platform is not None:
-            self._claims.release(question.endpoint, question.star_id, question.platform)
+        await self._failure(failed)
+        if failed.star_id is not None and failed.platform is not None:
+            self._claims.release(failed.endpoint, failed.star_id, failed.platform)
 
-    async def _failure(self, question: FailedRequest) -> None:
-        if question.body is not None:  # first: a failure that is terminal settles the question
-            asked = {
+    async def _failure(self, failed: FailedRequest) -> None:
+        if failed.body is not None:  # first, because a terminal failure settles the request
+            request = {
                 name: value
                 for name in ("endpoint", "star_id", "platform", "sweep", "page")
-                if (value := getattr(question, name)) is not None
+                if (value := getattr(failed, name)) is not None
             }
-            await self._quarantine(question.reason, question.body, asked, question)
-        if await self._is_answered(question):
+            await self._quarantine(failed.reason, failed.body, request, failed)
+        if await self._is_answered(failed):
             return
-        await self._writer.insist([documents.failure(question, run_id=self._run_id)])
-        if not question.tried_again:
-            self._count(f"failures/{'terminal' if question.terminal else 'open'}", 1)
-            # 0 is a success, and says nothing of why it is none.
-            label = f"{question.code} {question.reason}" if question.code else question.reason
-            self._count(f"failures/{question.endpoint}/{label}", 1)
+        await self._writer.insist([documents.failure(failed, run_id=self._run_id)])
+        if not failed.tried_again:
+            self._count(f"failures/{'terminal' if failed.terminal else 'open'}", 1)
+            # Code 0 is a success and explains no failure.
+            label = f"{failed.code} {failed.reason}" if failed.code else failed.reason
+            self._count(f"failures/{failed.endpoint}/{label}", 1)
 
-    async def _is_answered(self, question: FailedRequest) -> bool:
-        """Tell whether somebody has stored an answer since: a failure may come late, out of a spill file."""
-        if question.sweep is not None and question.page is not None:
-            return await self._sweeps.has_page(question.sweep, question.page)
-        assert question.star_id is not None
-        assert question.platform is not None
-        asked = DetailKey(question.endpoint, question.star_id, question.platform)
-        return await self._claims.is_answered(asked, since=question.failed_at)
+    async def _is_answered(self, failed: FailedRequest) -> bool:
+        """Return whether a newer answer is stored: a failure from a spill file may be old."""
+        if failed.sweep is not None and failed.page is not None:
+            return await self._sweeps.has_page(failed.sweep, failed.page)
+        assert failed.star_id is not None
+        assert failed.platform is not None
+        key = DetailKey(failed.endpoint, failed.star_id, failed.platform)
+        return await self._claims.is_answered(key, since=failed.failed_at)
 
     async def set_aside(self, answer: Answer, reason: str) -> None:
-        """Keep an answer that cannot be recorded: its raw body in quarantine, the question as settled or open."""
+        """Put an answer that cannot be stored into quarantine, and record its request as failed."""
         if isinstance(answer, DetailAnswer):
             await self.quarantine_detail(answer, reason)
         elif isinstance(answer, SearchAnswer):
@@ -214,34 +212,34 @@ class Recorder:
             await self.failure(answer)
 
     async def _forget_failure(self, key: str, *, answered_at: datetime) -> None:
-        """Remove the failure of a question that has been answered; one that is later than the answer stays."""
+        """Remove the failure of a request that was answered at `answered_at`; a later failure stays."""
         await self._writer.write([documents.answered(key, answered_at)])
 
     async def quarantine_detail(self, answer: DetailAnswer, reason: str, *, failed: bool = True) -> None:
-        """Keep a detail answer that cannot be a document: its raw body in quarantine, the question in failures."""
-        asked = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform}
-        await self._quarantine(reason, answer.body, asked, answer)
+        """Put the raw body of details into quarantine and, if `failed`, record the request as failed."""
+        request = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform}
+        await self._quarantine(reason, answer.body, request, answer)
         if failed:  # terminal until `max_age` has passed
             await self.failure(FailedRequest.of_unfit(answer, reason))
 
     async def quarantine_page(self, answer: SearchAnswer, reason: str, body: bytes, *, rank: int | None = None) -> None:
-        """Keep what is no search page (`body`: as it came), or one author on a page (`rank`; `body`: the element).
+        """Put the raw `body` of a page into quarantine, or with `rank` that of one author on it.
 
-        No page is a page that could not be had.
+        A page in quarantine counts as missed.
         """
-        asked = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
-        await self._quarantine(reason, body, asked if rank is None else {**asked, "rank": rank}, answer)
+        request = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
+        await self._quarantine(reason, body, request if rank is None else {**request, "rank": rank}, answer)
         if rank is None:
             await self.failure(FailedRequest.of_unfit(answer, reason))
 
     async def _quarantine(
-        self, reason: str, body: bytes, asked: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedRequest
+        self, reason: str, body: bytes, request: dict[str, Any], answer: DetailAnswer | SearchAnswer | FailedRequest
     ) -> None:
         if isinstance(answer, FailedRequest):
             at, request_id = answer.failed_at, answer.request_id
         else:
             at, request_id = answer.fetched_at, answer.envelope.request_id
-        pieces, document = quarantine.writes(reason, body, asked, run_id=self._run_id, request_id=request_id, at=at)
+        pieces, document = quarantine.writes(reason, body, request, run_id=self._run_id, request_id=request_id, at=at)
         await self._writer.insist(pieces)
         await self._writer.insist([document])
         self._count("quarantined", 1)
