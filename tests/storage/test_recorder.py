@@ -19,6 +19,7 @@ from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnsw
 from xingtu_crawler.items.validation import ValidDetail, ValidPage, validate_detail, validate_page
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.claims import Claims, DetailKey
+from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.writer import BulkWriter
@@ -210,8 +211,11 @@ async def test_a_video_of_two_authors_on_one_page_is_one(
 
 
 async def test_an_author_who_is_listed_three_times_on_a_page_is_observed_once(
-    recorder: Recorder, sweeps: Sweeps, mongo_db: Database
+    claims: Claims, sweeps: Sweeps, mongo_db: Database
 ) -> None:
+    history = History(mongo_db, Outages(5))
+    writer = BulkWriter(mongo_db, Outages(5))
+    recorder = Recorder(writer, claims, sweeps, history, run_id="run", count=lambda _what, _count: None)
     await begin_sweep(sweeps)
     body = json.dumps(
         {
@@ -225,6 +229,8 @@ async def test_an_author_who_is_listed_three_times_on_a_page_is_observed_once(
         }
     ).encode()
     await recorder.page(validate_page(SearchAnswer(SWEEP, 1, envelope.parse(body), body, AT)))
+    await recorder.settle()
+    assert await mongo_db.history.count_documents({}) == 0
     (author,) = await mongo_db.authors.find().to_list()
     assert (author["data"]["attribute_datas"]["follower"], author["crawl"]["spell"]) == (5, 1)
     assert author["crawl"]["observations"] == 1
