@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Any
 from uuid import uuid4
 
-import fork_server
 import hypothesis
 import pytest
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests import fork_server
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 PROJECT_VARIABLES = ("JUSTONEAPI_", "MONGO_", "XINGTU_")

@@ -11,8 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import fork_server
-
+from tests import fork_server
 from xingtu_crawler.sandbox.process import SandboxProcess
 
 ROOT = fork_server.ROOT

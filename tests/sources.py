@@ -7,8 +7,7 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from harness import ROOT
-
+from tests.harness import ROOT
 from xingtu_crawler.api.action import WITHOUT_RESPONSE
 
 PACKAGE = ROOT / "xingtu_crawler"

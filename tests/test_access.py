@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT, Finished, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from tests.harness import ROOT, Finished, environment, run
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading_blocking

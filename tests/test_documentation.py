@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 
 import pytest
-from harness import ROOT
-from sources import close_reasons, outcomes, stats
 
+from tests.harness import ROOT
+from tests.sources import close_reasons, outcomes, stats
 from xingtu_crawler import options, reference, settings
 from xingtu_crawler.outcome import CLOSE_REASONS
 from xingtu_crawler.storage import collections

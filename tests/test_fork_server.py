@@ -9,10 +9,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import fork_server
 import pytest
-from harness import command, environment
 
+from tests import fork_server
+from tests.harness import command, environment
 from xingtu_crawler.sandbox.serve import READY
 
 SANDBOX = [sys.executable, "-m", "xingtu_crawler.sandbox", "--port", "0", "--authors", "5", "--parent-pipe"]

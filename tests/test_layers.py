@@ -10,7 +10,8 @@ from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
-from harness import ROOT
+
+from tests.harness import ROOT
 
 PACKAGE = ROOT / "xingtu_crawler"
 

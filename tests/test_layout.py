@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from harness import ROOT
+from tests.harness import ROOT
 
 TESTS = ROOT / "tests"
 ACROSS_MODULES = {

@@ -7,12 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 from scrapy.settings import Settings
 
+from tests.harness import ROOT
 from xingtu_crawler import settings as project
 from xingtu_crawler.api import credentials
 from xingtu_crawler.exceptions import TokenError, UserError

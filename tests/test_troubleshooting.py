@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from harness import ROOT
+
+from tests.harness import ROOT
 
 PAGE = (ROOT / "docs" / "troubleshooting.md").read_text(encoding="utf-8")
 COMPLAINTS = {"warning", "error", "critical", "exception"}

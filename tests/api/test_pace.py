@@ -7,7 +7,10 @@ from itertools import groupby
 from statistics import mean
 
 import pytest
-from api.pace_simulation import (
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.api.pace_simulation import (
     SERVERS,
     CalendarSecond,
     Limit,
@@ -20,9 +23,6 @@ from api.pace_simulation import (
     tenth,
     whole,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-
 from xingtu_crawler.api.pace import COARSE, FIRST_CALLS, FIRST_RATE, MIN_RATE, START_RATE, PaceController, Phase
 
 SEEDS = range(6)

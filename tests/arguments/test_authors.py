@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from refusals import refusal
 
+from tests.refusals import refusal
 from xingtu_crawler.arguments.authors import parse_authors
 from xingtu_crawler.arguments.square import parse_square
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refusals import refusal
 
+from tests.refusals import refusal
 from xingtu_crawler.arguments.authors import parse_authors
 from xingtu_crawler.arguments.from_python import as_text
 from xingtu_crawler.arguments.square import parse_square

@@ -5,8 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from refusals import refusal
 
+from tests.refusals import refusal
 from xingtu_crawler.api import endpoints
 from xingtu_crawler.api.endpoints import Endpoint, Platform
 from xingtu_crawler.arguments.square import parse_square

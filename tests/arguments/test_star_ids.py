@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from refusals import refusal
 
+from tests.refusals import refusal
 from xingtu_crawler.arguments.star_ids import check_star_ids, read_star_ids
 from xingtu_crawler.exceptions import ArgumentError
 

@@ -10,9 +10,9 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from harness import ROOT
 
 from benchmarks import promises
+from tests.harness import ROOT
 
 
 def test_each_program_is_there_and_documented() -> None:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from crawl.conftest import make_crawler, start_sandbox
+from tests.crawl.conftest import make_crawler, start_sandbox
 
 __all__ = ["make_crawler", "start_sandbox"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from harness import command, environment, run
 
+from tests.harness import command, environment, run
 from xingtu_crawler.dataset.codebook import pages
 
 

@@ -6,9 +6,9 @@ import importlib
 import pkgutil
 import re
 
-from harness import ROOT
 from scrapy.commands import ScrapyCommand
 
+from tests.harness import ROOT
 from xingtu_crawler import commands
 from xingtu_crawler.dataset.status import AGES, EXACT_UP_TO, MAX_SWEEPS, RECENT_DAYS, RECENT_RUNS
 

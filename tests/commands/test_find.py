@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S, Finished, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import PATIENCE_S, Finished, command, environment, run
 from xingtu_crawler.dataset.find import render
 
 Find = Callable[..., Finished]

@@ -7,9 +7,10 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE_S, command, environment, run
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure
+
+from tests.harness import PATIENCE_S, command, environment, run
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Crawler, Finished, MakeCrawler, StartSandbox, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import Crawler, Finished, MakeCrawler, StartSandbox, command, environment, run
 from xingtu_crawler.sandbox.process import SandboxProcess
 
 Database = AsyncDatabase[dict[str, Any]]

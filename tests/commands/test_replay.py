@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Crawler, MakeCrawler, StartSandbox, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import Crawler, MakeCrawler, StartSandbox, command, environment, run
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.spill import Spill, build_answer
 

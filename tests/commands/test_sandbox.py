@@ -13,8 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from harness import PATIENCE_S
 
+from tests.harness import PATIENCE_S
 from xingtu_crawler.api.endpoints import SEARCH
 
 ROOT = Path(__file__).parents[2]

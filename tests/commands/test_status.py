@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import MakeCrawler, StartSandbox, command, environment, run
 from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.harness import MakeCrawler, StartSandbox, command, environment, run
 
 Database = AsyncDatabase[dict[str, Any]]
 

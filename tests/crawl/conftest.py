@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import Crawler, MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import Crawler, MakeCrawler, StartSandbox
 from xingtu_crawler.sandbox.process import SandboxProcess
 
 

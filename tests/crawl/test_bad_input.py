@@ -12,10 +12,10 @@ from urllib.parse import urlsplit
 from uuid import uuid4
 
 import pytest
-from crawl.hostile import login_page, old_mongodb
-from harness import PATIENCE_S, QUICK, Finished, command, environment, run
 from pymongo import MongoClient
 
+from tests.crawl.hostile import login_page, old_mongodb
+from tests.harness import PATIENCE_S, QUICK, Finished, command, environment, run
 from xingtu_crawler.sandbox.process import SandboxProcess
 
 SQUARE, AUTHORS = ("crawl", "author_square"), ("crawl", "authors")

@@ -9,11 +9,11 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.budget import FAULTS, Spent, settled, spend
 from benchmarks.crawling import IN_FLIGHT, Place, faults
+from tests.harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 
 Database = AsyncDatabase[dict[str, Any]]
 

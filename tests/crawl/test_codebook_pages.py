@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from harness import ROOT, MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import ROOT, MakeCrawler, StartSandbox
 from xingtu_crawler.storage.collections import (
     DAILY_CALLS,
     FAILURES,

@@ -6,9 +6,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from harness import MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import MakeCrawler, StartSandbox
 from xingtu_crawler.api.secrets import fingerprint
 from xingtu_crawler.sandbox.tokens import PRICE
 

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from crawl.witness import refused, witness
-from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import IN_FLIGHT, NOT_DURABLE
+from tests.crawl.witness import refused, witness
+from tests.harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.sandbox.server import Sandbox

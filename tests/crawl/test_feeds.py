@@ -13,9 +13,9 @@ from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
-from harness import Crawler, MakeCrawler, StartSandbox, run
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import Crawler, MakeCrawler, StartSandbox, run
 from xingtu_crawler.dataset.find import render
 
 Database = AsyncDatabase[dict[str, Any]]

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from harness import Finished, command, environment, run
+
+from tests.harness import Finished, command, environment, run
 
 PAGE = "<html><head><title>A page of the web</title></head><body><a href='/moved'>moved</a></body></html>"
 

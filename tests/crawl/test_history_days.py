@@ -5,11 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import Place
 from benchmarks.history_days import crawl_days
+from tests.harness import StartSandbox
 
 
 def test_there_are_as_many_spells_as_changes(

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import NOT_DURABLE
+from tests.harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from xingtu_crawler.options import Options
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.storage.spill import Spill, build_answer, spilled

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import Place, faults, wait_until
 from benchmarks.history_check import ENTITIES, check
 from benchmarks.kill import SLOW, kill_repeatedly
+from tests.harness import StartSandbox
 
 
 def test_kill_9_loses_only_the_calls_in_flight(

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import Place
 from benchmarks.fuzzer import Fuzzer
 from benchmarks.malformed import crawl
+from tests.harness import StartSandbox
 from xingtu_crawler.api.endpoints import DETAILS
 
 ANSWERS = 400

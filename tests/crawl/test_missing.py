@@ -10,11 +10,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from harness import StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import Place
 from benchmarks.missing import at_random, at_the_end, fill, take_out
+from tests.harness import StartSandbox
 from xingtu_crawler.api.endpoints import DETAILS, Platform
 
 AUTHORS = 5_000

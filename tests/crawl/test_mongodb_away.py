@@ -6,10 +6,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from harness import StartSandbox
 
 from benchmarks.crawling import LoneMongo, Place, faults
 from benchmarks.outage import dead, gone_for_good, kill, lasting, silent, through_outages
+from tests.harness import StartSandbox
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.sandbox.process import SandboxProcess
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from aiohttp import web
-from harness import Crawler, MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import Crawler, MakeCrawler, StartSandbox
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.sandbox.options import Config
 from xingtu_crawler.sandbox.server import Sandbox

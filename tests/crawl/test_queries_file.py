@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.crawling import NOT_DURABLE
+from tests.harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_until
 from xingtu_crawler.sandbox.process import SandboxProcess
 from xingtu_crawler.spiders.search import MOST_OPEN
 

@@ -8,7 +8,7 @@ import sys
 import venv
 from pathlib import Path
 
-from harness import ROOT, Finished, environment, run
+from tests.harness import ROOT, Finished, environment, run
 
 PAGES = ("README.md", "README.zh-CN.md")
 NOT_TYPED = {

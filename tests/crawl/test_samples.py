@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
-from harness import ROOT, Crawler, run
-from leaves import leaves, lost
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import ROOT, Crawler, run
+from tests.leaves import leaves, lost
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 
 Database = AsyncDatabase[dict[str, Any]]

@@ -19,10 +19,10 @@ from urllib.parse import urlencode
 from uuid import uuid4
 
 import pytest
-from harness import PATIENCE_S, QUICK, ROOT, environment, run, wait_until
 from pymongo import MongoClient
 from pymongo.database import Database
 
+from tests.harness import PATIENCE_S, QUICK, ROOT, environment, run, wait_until
 from xingtu_crawler.api.secrets import fingerprint
 from xingtu_crawler.sandbox.process import SandboxProcess
 

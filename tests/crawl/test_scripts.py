@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import QUICK, ROOT, Finished, MakeCrawler, StartSandbox, environment, run
 from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.harness import QUICK, ROOT, Finished, MakeCrawler, StartSandbox, environment, run
 
 Database = AsyncDatabase[dict[str, Any]]
 

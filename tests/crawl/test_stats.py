@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from harness import ROOT, MakeCrawler, StartSandbox
+from tests.harness import ROOT, MakeCrawler, StartSandbox
 
 PAGE = (ROOT / "docs" / "stats.md").read_text(encoding="utf-8")
 DOCUMENTED = re.findall(r"^\| `(xingtu/[^`]+)` \|", PAGE, re.MULTILINE)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE_S, Crawler, StartSandbox, wait_until
-from mongods import replica_set
 from pymongo import MongoClient
 
 from benchmarks.history_check import check
 from benchmarks.outage import AWAY, BACK
+from tests.harness import PATIENCE_S, Crawler, StartSandbox, wait_until
+from tests.mongods import replica_set
 
 
 def test_a_primary_that_steps_down_costs_nothing(start_sandbox: StartSandbox, tmp_path: Path) -> None:

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
-from harness import Crawler, Finished
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
+from tests.harness import Crawler, Finished
 from xingtu_crawler.outcome import AFTER_FAILURES
 
 Database = AsyncDatabase[dict[str, Any]]

@@ -16,11 +16,11 @@ from urllib.parse import quote, quote_plus
 
 import bson
 import pytest
-from crawl.hostile import HostileApi, serving
-from crawl.witness import refused, witness
-from harness import PATIENCE_S, QUICK, Finished, command, crawl_words, environment, run, wait_until
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.crawl.hostile import HostileApi, serving
+from tests.crawl.witness import refused, witness
+from tests.harness import PATIENCE_S, QUICK, Finished, command, crawl_words, environment, run, wait_until
 from xingtu_crawler.api.endpoints import DETAILS
 
 Database = AsyncDatabase[dict[str, Any]]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from harness import MakeCrawler, StartSandbox
 from pymongo.asynchronous.database import AsyncDatabase
+
+from tests.harness import MakeCrawler, StartSandbox
 
 Database = AsyncDatabase[dict[str, Any]]
 

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from harness import PATIENCE_S
 from scrapy import Request, Spider
 from scrapy.core.scheduler import Scheduler
 from scrapy.crawler import Crawler
 from scrapy.utils.test import get_crawler
 
+from tests.harness import PATIENCE_S
 from xingtu_crawler import settings
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.scheduler import DelayScheduler

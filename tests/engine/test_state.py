@@ -6,11 +6,11 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
-from harness import ROOT
 from scrapy import Spider
 from scrapy.core.engine import ExecutionEngine
 from scrapy.utils.test import get_crawler
 
+from tests.harness import ROOT
 from xingtu_crawler.engine import state
 
 PACKAGE = ROOT / "xingtu_crawler"

@@ -13,11 +13,11 @@ from contextlib import contextmanager
 from typing import TextIO
 
 import pytest
-from harness import wait_until
 from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.utils.test import get_crawler
 
+from tests.harness import wait_until
 from xingtu_crawler.extensions.progress import Progress
 
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"

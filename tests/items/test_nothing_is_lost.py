@@ -10,8 +10,8 @@ import bson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from leaves import lost
 
+from tests.leaves import lost
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items import Parsed, parse
 

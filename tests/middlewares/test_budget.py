@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from middlewares.sessions import Session
 from pymongo.asynchronous.database import AsyncDatabase
 from scrapy import Request
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
+from tests.middlewares.sessions import Session
 from xingtu_crawler.api.budget import Budget
 from xingtu_crawler.api.tokens import TokenPool
 from xingtu_crawler.engine import meta

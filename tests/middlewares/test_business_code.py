@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from middlewares.sessions import Session
 from scrapy import Request
 from scrapy.exceptions import (
     DownloadCancelledError,
@@ -21,6 +20,7 @@ from scrapy.http import Response
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
+from tests.middlewares.sessions import Session
 from xingtu_crawler.api import reachability, tokens
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, Wait

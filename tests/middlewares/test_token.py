@@ -7,10 +7,10 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S
-from middlewares.sessions import Session
 from scrapy import Request
 
+from tests.harness import PATIENCE_S
+from tests.middlewares.sessions import Session
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.tokens import Denial, Denied, Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.engine import meta

@@ -19,9 +19,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mongo import fakes
 from pymongo import MongoClient, ReadPreference, WriteConcern
 
+from tests.mongo import fakes
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.client import connect, open_database, server_of
 from xingtu_crawler.mongo.embedded import find_mongod

@@ -20,10 +20,10 @@ from urllib.parse import unquote
 
 import bson
 import pytest
-from harness import PATIENCE_S
 from pymongo import MongoClient
 
 import xingtu_crawler
+from tests.harness import PATIENCE_S
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
 from xingtu_crawler.mongo.embedded import EmbeddedMongo, find_mongod

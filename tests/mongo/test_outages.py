@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
-from virtual_time import in_virtual_time
 
+from tests.virtual_time import in_virtual_time
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo.outages import AWAY, Outages
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 
 import pytest
-from sandbox.sandbox_client import Start, starter
+
+from tests.sandbox.client import Start, starter
 
 
 @pytest.fixture

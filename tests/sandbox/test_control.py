@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sandbox.sandbox_client import Start
+
+from tests.sandbox.client import Start
 
 
 async def test_control_changes_a_running_sandbox(start: Start) -> None:

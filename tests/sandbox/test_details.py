@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from sandbox.shapes import POPULATION, old_card, paths, sample
 
+from tests.sandbox.shapes import POPULATION, old_card, paths, sample
 from xingtu_crawler.api.endpoints import DETAILS, Platform
 from xingtu_crawler.sandbox import prices, search_record
 from xingtu_crawler.sandbox.details import RENDERERS

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox.sandbox_client import Start
 
+from tests.sandbox.client import Start
 from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.faults import Faults, check_rates, parse_failures, parse_rates
 

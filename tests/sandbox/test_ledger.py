@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 
-from harness import PATIENCE_S
-from sandbox.sandbox_client import Start
+from tests.harness import PATIENCE_S
+from tests.sandbox.client import Start
 
 
 async def test_the_ledger_records_every_call_and_no_token(start: Start) -> None:

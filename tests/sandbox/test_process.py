@@ -11,8 +11,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from harness import PATIENCE_S
 
+from tests.harness import PATIENCE_S
 from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.process import SandboxProcess
 

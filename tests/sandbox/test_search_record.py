@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import json
 
-from sandbox.shapes import POPULATION, old_card, paths, sample
-
+from tests.sandbox.shapes import POPULATION, old_card, paths, sample
 from xingtu_crawler.api.endpoints import Platform
 from xingtu_crawler.sandbox import search_record
 from xingtu_crawler.sandbox.details import RENDERERS

@@ -8,8 +8,8 @@ import logging
 
 import aiohttp
 import pytest
-from sandbox.sandbox_client import Start
 
+from tests.sandbox.client import Start
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 
 

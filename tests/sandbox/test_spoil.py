@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from sandbox.sandbox_client import Start
 
+from tests.sandbox.client import Start
 from xingtu_crawler.api.endpoints import DETAILS
 
 

@@ -7,8 +7,8 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sandbox.sandbox_client import Start
 
+from tests.sandbox.client import Start
 from xingtu_crawler.exceptions import SandboxError
 from xingtu_crawler.sandbox.tokens import LeakyBucket, Tokens, parse_spec, parse_tokens
 

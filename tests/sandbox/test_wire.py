@@ -8,9 +8,9 @@ from urllib.parse import parse_qs, urlsplit
 
 import aiohttp
 import pytest
-from harness import PATIENCE_S
-from sandbox.sandbox_client import Start
 
+from tests.harness import PATIENCE_S
+from tests.sandbox.client import Start
 from xingtu_crawler.api.endpoints import SEARCH
 
 

@@ -12,7 +12,6 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from harness import PATIENCE_S
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo import AsyncMongoClient, MongoClient
@@ -20,6 +19,7 @@ from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.asynchronous.database import AsyncDatabase
 
 from benchmarks.history_check import Checked, check
+from tests.harness import PATIENCE_S
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mongods import mongod
 from pymongo import AsyncMongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.mongods import mongod
 from xingtu_crawler.api import envelope
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer

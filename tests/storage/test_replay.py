@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from harness import ROOT
 from pymongo.asynchronous.database import AsyncDatabase
 
+from tests.harness import ROOT
 from xingtu_crawler.exceptions import IdentityError, StorageError
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.items.base_info import BaseInfo

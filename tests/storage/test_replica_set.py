@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from mongods import replica_set
 from pymongo import MongoClient, UpdateOne, monitoring
 
+from tests.mongods import replica_set
 from xingtu_crawler.mongo.client import connect
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.writer import BulkWriter, Write

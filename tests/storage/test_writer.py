@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 from bson import decode, encode
-from mongods import Mongod, mongod
 from pymongo import AsyncMongoClient, DeleteOne, MongoClient, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.monitoring import CommandListener, CommandStartedEvent, CommandSucceededEvent
 
+from tests.mongods import Mongod, mongod
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.mongo import keeper
 from xingtu_crawler.mongo.client import connect

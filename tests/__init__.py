@@ -1,0 +1,1 @@
+"""The tests of the package and of the benchmarks; a package so that helpers are imported as `tests.harness`."""
