@@ -12,7 +12,6 @@ ACROSS_MODULES = {
     "commands/test_commands_page.py": "docs/commands.md and the help of all commands",
     "items/test_malformed.py": "spoiled responses in all models",
     "items/test_nothing_is_lost.py": "every leaf of a response in all models",
-    "sandbox/test_shapes.py": "the sandbox's responses in the shapes of the documented samples",
     "storage/test_page_order.py": "pages stored in any order, by the recorder and the documents",
     "storage/test_replica_set.py": "the whole storage on a replica set",
 }

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from xingtu_crawler.dataset.status import read, without_ids
 from xingtu_crawler.dataset.status_tables import render
-from xingtu_crawler.storage.collections import create_indexes, indexes
+from xingtu_crawler.storage.collections import create_indexes, names
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -56,7 +56,7 @@ async def test_an_empty_dataset_has_a_state_too(mongo_db: Database, tmp_path: Pa
     state = await state_of(mongo_db, tmp_path / "none")
     assert state["runs"] == state["open_sweeps"] == state["failures"] == state["coverage"]["details"] == []
     assert state["days"]["total"]["calls"] == 0
-    assert set(state["documents"]) == {*indexes(), "daily_calls"}
+    assert set(state["documents"]) == set(names())
     assert "No crawl into the database" in shown(state)
     # Nothing was written: not even an empty collection is there.
     assert await mongo_db.list_collection_names() == []

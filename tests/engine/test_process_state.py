@@ -23,7 +23,7 @@ class Crawl:
 
     def __init__(self) -> None:
         self.engine = SimpleNamespace(start_time=None)
-        self.crawler = Crawler(Spider)
+        self.crawler = Crawler(Spider, {"DOWNLOAD_VERIFY_CERTIFICATES": True})
         self.crawler.engine = self.engine  # type: ignore[assignment]  # all that the extension reads
         self.extension = ProcessState.from_crawler(self.crawler)
 

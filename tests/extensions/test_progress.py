@@ -67,7 +67,7 @@ def logging_to(stream: TextIO) -> Iterator[logging.StreamHandler[TextIO]]:
 
 
 def crawler_with_calls() -> Crawler:
-    crawler = get_crawler()
+    crawler = get_crawler(settings_dict={"DOWNLOAD_VERIFY_CERTIFICATES": True})
     crawler.stats.set_value("xingtu/calls", 7)
     crawler.stats.set_value("xingtu/authors", 3)
     return crawler
