@@ -66,7 +66,7 @@ def indexes() -> dict[str, list[IndexModel]]:
 
 def names() -> list[str]:
     """Return the name of every collection."""
-    return [*indexes(), DAILY_CALLS, META]
+    return [*indexes(), QUARANTINE_PIECES, DAILY_CALLS, META]
 
 
 async def create_indexes(database: AsyncDatabase[dict[str, Any]]) -> None:
