@@ -27,7 +27,7 @@ MEANT = {
     "scrapy crawl authors -a star_ids=…": f"scrapy crawl authors -a star_ids={AN_AUTHOR}",
 }
 """What a reader types for a line with an ellipsis."""
-TYPED = re.compile(r"```sh\n(?P<block>.*?)```|`(?P<inline>(?:\. |export |scrapy )[^`\n]*)`", re.DOTALL)
+TYPED = re.compile(r"```sh\n(?P<block>.*?)```|(?<![^\s(])`(?P<inline>(?:\. |export |scrapy )[^`\n]*)`", re.DOTALL)
 MENTIONED = re.compile(r"scrapy (crawl( author_square| authors)?|find|plan)")
 """Commands that the text mentions without arguments."""
 
