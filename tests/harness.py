@@ -18,7 +18,7 @@ ROOT = fork_server.ROOT
 
 PATIENCE_S = 300
 """Maximum time to wait for what must happen: longer than any machine needs, shorter than pytest's `timeout`."""
-QUICK = {"XINGTU_BACKOFF_BASE": "0.02", "XINGTU_BACKOFF_MAX": "0.2"}
+QUICK = {"XINGTU_BACKOFF_BASE": "0.01", "XINGTU_BACKOFF_MAX": "0.1"}
 """Settings that make pauses short."""
 
 

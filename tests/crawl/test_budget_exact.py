@@ -25,7 +25,8 @@ AUTHORS = 200
 def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
     spider: str, max_calls: int, start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path
 ) -> None:
-    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", "2000", "--jitter", "100", *FAULTS)
+    latency = 2000 if max_calls > IN_FLIGHT else 500
+    sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", str(latency), "--jitter", "100", *FAULTS)
     where = Place(sandbox, mongo_uri, f"test_{uuid4().hex}", tmp_path)
 
     def make_fast() -> None:
