@@ -10,6 +10,8 @@ DEMO_FIELDS = star_id,$\
 	data.attribute_datas.expected_play_num,data.attribute_datas.interact_rate_within_30d,$\
 	data.attribute_datas.price_20_60,data.attribute_datas.prospective_20_60_cpm,$\
 	crawl.endpoint,crawl.request_id,crawl.fetched_at,crawl.first_seen_at,crawl.changed_at
+# More than two cores can run: tests often wait for a crawl. Each process uses up to 800 MB.
+TEST_PROCESSES ?= 4
 TESTED = api arguments items mongo storage
 SCRAPY = $(VENV)/bin/python -m scrapy
 
@@ -43,7 +45,7 @@ docs: $(VENV)/.runtime
 	$(SCRAPY) codebook docs/codebook
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(TESTED:%=--cov=xingtu_crawler.%) \
+	$(VENV)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(TESTED:%=--cov=xingtu_crawler.%) \
 		--cov-report=term:skip-covered
 	@for part in $(TESTED); do \
 		echo "Lines of xingtu_crawler/$$part that are tested, in %, of which 95 are asked for:"; \
