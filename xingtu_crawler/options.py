@@ -263,8 +263,8 @@ class Options(BaseModel):
         SCRAPY,
         "DOWNLOAD_MAXSIZE",
         15_000_000,
-        "Maximum number of bytes of a response: it must fit into a quarantine document of 16 MB. A longer one is "
-        "recorded in `failures` as `too_large` and not fetched again.",
+        "Maximum number of bytes of a response; the largest known response has 130 kB. A longer one is recorded in "
+        "`failures` as `too_large` and not fetched again.",
         form=_BYTES,
         ge=0,
     )

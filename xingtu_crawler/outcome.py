@@ -68,7 +68,7 @@ CLOSE_REASONS: dict[str, CloseReason] = {
         before_calls=True,
     ),
     "shutdown": CloseReason(
-        "Ctrl-C, SIGTERM or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second Ctrl-C "
+        "Ctrl-C, SIGTERM, SIGHUP or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second Ctrl-C "
         "ended the crawl at once.",
         _RESUME,
     ),
