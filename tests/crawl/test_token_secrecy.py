@@ -25,8 +25,8 @@ from xingtu_crawler.api.endpoints import DETAILS
 
 Database = AsyncDatabase[dict[str, Any]]
 
-AUTHORS = 60
-"""Three search pages; each meets one fault per attempt, except the last attempt."""
+AUTHORS = 100
+"""Five search pages; each meets one fault per attempt, except the last attempt."""
 ATTEMPTS = 12
 SENTINEL = "S3NT"
 """The start of every token of these tests; no encoding changes these letters."""

@@ -9,6 +9,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.mongo.outages import Outages
+from xingtu_crawler.storage.collections import DATASET_VERSION
 from xingtu_crawler.storage.runs import HEARTBEAT_S, Runs
 from xingtu_crawler.storage.writer import BulkWriter
 
@@ -42,6 +43,7 @@ async def test_a_run_is_recorded_from_its_start_to_its_end(runs: Runs, mongo_db:
         "updated_at": NOW,
         "ended_at": None,
         "close_reason": None,
+        "dataset_version": DATASET_VERSION,
     }
     assert await mongo_db.runs.find_one() == begun
 
