@@ -68,8 +68,8 @@ CLOSE_REASONS: dict[str, CloseReason] = {
         before_calls=True,
     ),
     "shutdown": CloseReason(
-        "Ctrl-C, SIGTERM, SIGHUP or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second Ctrl-C "
-        "ended the crawl at once.",
+        "Ctrl-C, SIGTERM, SIGHUP or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second "
+        "Ctrl-C ended the crawl at once.",
         _RESUME,
     ),
     "start_error": CloseReason(
