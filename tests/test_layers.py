@@ -17,26 +17,38 @@ PACKAGE = ROOT / "xingtu_crawler"
 
 ARROWS: dict[str, set[str]] = {
     "exceptions": set(),
-    "outcome": {"api"},
+    "verdict": {"exceptions"},
+    "outcome": {"api", "verdict"},
     "api": {"exceptions"},
     "arguments": {"api", "exceptions"},
     "items": {"api", "exceptions"},
     "mongo": {"exceptions"},
-    "storage": {"api", "items", "mongo", "options", "exceptions"},
-    "dataset": {"api", "arguments", "items", "mongo", "storage", "options", "exceptions", "outcome"},
+    "storage": {"api", "items", "mongo", "options", "verdict", "exceptions"},
+    "dataset": {"api", "arguments", "items", "mongo", "storage", "options", "exceptions", "outcome", "verdict"},
     # Only the endpoints' names and paths, and the exceptions: it must be able to disagree with everything else.
     "sandbox": {"api.endpoints", "exceptions"},
-    "reference": {"arguments", "options", "outcome"},
+    "reference": {"arguments", "options", "outcome", "verdict"},
     "options": {"api", "mongo", "sandbox", "exceptions"},
 }
 """The layers without Scrapy, and what each may import of the project besides itself."""
 
 SCRAPY_ARROWS: dict[str, set[str]] = {
     "engine": {"api", "options", "exceptions"},
-    "extensions": {"api", "engine", "items", "mongo", "options", "outcome", "sandbox", "storage", "exceptions"},
-    "middlewares": {"api", "engine", "extensions", "options", "storage", "exceptions"},
-    "pipelines": {"api", "dataset", "engine", "extensions", "items", "options", "storage", "exceptions"},
-    "spiders": {"api", "arguments", "engine", "extensions.context", "items", "storage", "exceptions"},
+    "extensions": {
+        "api",
+        "engine",
+        "items",
+        "mongo",
+        "options",
+        "outcome",
+        "sandbox",
+        "storage",
+        "verdict",
+        "exceptions",
+    },
+    "middlewares": {"api", "engine", "extensions", "options", "storage", "verdict", "exceptions"},
+    "pipelines": {"api", "dataset", "engine", "extensions", "items", "options", "storage", "verdict", "exceptions"},
+    "spiders": {"api", "arguments", "engine", "extensions.context", "items", "storage", "verdict", "exceptions"},
 }
 """The layers with Scrapy. The crawl's context is the only thing that spiders know of the extensions."""
 

@@ -13,6 +13,7 @@ from typing import Protocol
 from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
+from xingtu_crawler.verdict import Findings
 
 
 def _nothing(*_: object) -> None:
@@ -43,6 +44,8 @@ class CrawlContext:
     """What the spider records when every item is stored; the crawl runs them before it closes MongoDB."""
     empty_queries: set[str] = field(default_factory=set)
     """The keys of the queries for which the API returned no page; `scrapy plan` reads them."""
+    findings: Findings = field(default_factory=Findings)
+    """The reasons for the verdict on the crawl; see `verdict.KINDS`."""
 
 
 class ContextSpider(Protocol):

@@ -32,6 +32,7 @@ from xingtu_crawler.storage.replay import load_spilled
 from xingtu_crawler.storage.spill import spilled_elsewhere
 from xingtu_crawler.storage.spill_places import why_unreadable
 from xingtu_crawler.storage.store import Store
+from xingtu_crawler.verdict import Findings
 
 logger = logging.getLogger(__name__)
 
@@ -39,12 +40,14 @@ logger = logging.getLogger(__name__)
 class Crawl:
     """The extension that opens and closes a crawl.
 
-    `session` is for the downloader middlewares, `intake` for the item pipelines, `context` for the spider.
+    `session` is for the downloader middlewares, `intake` for the item pipelines, `context` for the spider, and
+    `findings` for all of them.
     """
 
     def __init__(self, crawler: Crawler) -> None:
         self.options = Options.read(crawler.settings)
         self.closing = Closing(crawler)
+        self.findings = Findings()
         self.session = ApiSession(self.options, self.closing)
         self.run = RunRecord(crawler.stats)
         self.intake = Intake(crawler, self.options, self.closing, run_id=self.run.run_id)
@@ -146,6 +149,7 @@ class Crawl:
             sweeps=store.sweeps,
             worklist=store.worklist,
             tally=self._count,
+            findings=self.findings,
             is_closing=lambda: self.closing.is_closing,
             has_failures=lambda: bool(
                 stats.get_value("xingtu/failures/open") or stats.get_value("spider_exceptions/count")
