@@ -141,7 +141,7 @@ def search_hit(sweep: str, page: int, rank: int, star_id: str, *, seen_at: datet
     """Return the write of one hit of a sweep, which replaces no newer one; `rank` counts from 1 within the page."""
     hit = {"sweep": sweep, "page": page, "rank": rank, "star_id": star_id, "seen_at": seen_at}
     place = {"_id": f"{sweep}:{page}:{rank}", "seen_at": {"$not": {"$gt": seen_at}}}
-    return Write(SEARCH_HITS, UpdateOne(place, {"$set": hit}, upsert=True))
+    return Write(SEARCH_HITS, UpdateOne(place, {"$set": hit}, upsert=True), new={"_id": place["_id"], **hit})
 
 
 def forget_hits(sweep: str, page: int, *, before: datetime) -> Write:
