@@ -45,6 +45,10 @@ def test_ids_of_a_script_may_be_numbers() -> None:
     assert parse_authors(as_text({"stale": "7d", "max_age": 0})).details.max_age == timedelta(0)
 
 
+def test_only_what_scrapyd_adds_is_left_out() -> None:
+    assert as_text({"_job": "7", "_version": "1", "_sample": 50, "x": None}) == {"_sample": "50"}
+
+
 @pytest.mark.parametrize(
     ("value", "message"),
     [

@@ -119,7 +119,6 @@ def test_every_generation_of_price_types_is_sent_as_typed(price_type: str) -> No
             {"follower_range": "010-100"},
             "follower_range=10-100: read as raw follower counts, 10 to 100 followers.",
         ),
-        ({"newFilter": "x"}, "newFilter=x: newFilter is not a known search filter; it is sent as given."),
         ({"filter.gender": "Other "}, "filter.gender=Other: gender is sent exactly as given, unchecked."),
     ],
 )
@@ -280,6 +279,10 @@ def test_undocumented_labels_pass_without_a_warning() -> None:
             "follower-range= is not a filter name: use a letter, then letters, digits and underscores.",
         ),
         ({"filter.": "1"}, "filter.= is not a filter name: use a letter, then letters, digits and underscores."),
+        (
+            {"newFilter": "x"},
+            "Unknown search filter newFilter=: to send it anyway, write filter.newFilter=VALUE.",
+        ),
         (
             {"page": "3"},
             "page= cannot be a filter: the crawl reads the pages itself. Limit them with max_pages=.",

@@ -66,10 +66,36 @@ def test_an_endpoint_that_is_registered_later_counts(monkeypatch: pytest.MonkeyP
     assert parse_square({"endpoints": "fans_profile"}).details.endpoints == ("fans_profile",)
 
 
-def test_an_unknown_name_like_no_other_is_a_filter_with_a_warning() -> None:
-    query = parse_square({"blueVerified": "true"}).queries[0]
-    assert query.filters == {"blueVerified": "true"}
-    assert query.warnings == ("blueVerified=true: blueVerified is not a known search filter; it is sent as given.",)
+TAKES = (
+    "author_square takes platform, endpoints, max_age, max_calls, max_authors, terminal, max_pages, restart, "
+    "queries_file, and the search filters of docs/search-filters.md."
+)
+
+
+@pytest.mark.parametrize("name", ["sample", "split", "where", "blueVerified", "_sample", "x"])
+def test_a_name_that_no_spider_knows_is_refused(name: str) -> None:
+    """As a filter it would narrow nothing, and the crawl would pay for everything."""
+    assert refusal(parse_square, {name: "50"}) == (
+        f"Unknown argument {name}=: {TAKES} To send it as a search filter anyway, write filter.{name}=VALUE."
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "near"), [("max_cost", "max_calls"), ("Keyword", "keyword"), ("page_max", "max_pages")]
+)
+def test_the_nearest_name_is_proposed(name: str, near: str) -> None:
+    assert f"did you mean {near}=?" in refusal(parse_square, {name: "50"})
+
+
+@pytest.mark.parametrize(
+    "value", ["美食 gender=FEMALE", "美食gender=FEMALE", "美食，gender＝FEMALE", "a&followerRange=1-2"]
+)
+def test_another_filter_in_a_value_is_refused(value: str) -> None:
+    message = refusal(parse_square, {"keyword": value})
+    assert "Give " in message
+    assert message.endswith("or write filter.keyword=VALUE if this text belongs to the value.")
+    assert parse_square({"filter.keyword": value}).queries[0].filters == {"keyword": value}
+    assert parse_square({"keyword": "E=mc²"}).queries[0].filters == {"keyword": "E=mc²"}
 
 
 def test_a_forced_filter_passes_unchecked() -> None:
@@ -88,35 +114,35 @@ def test_a_forced_filter_passes_unchecked() -> None:
             {"platfrom": "SHORT_VIDEO"},
             (
                 "Unknown argument platfrom=: did you mean platform=? "
-                "To send it as a search filter anyway, write -a filter.platfrom=VALUE."
+                "To send it as a search filter anyway, write filter.platfrom=VALUE."
             ),
         ),
         (
             {"folower_range": "1-2"},
             (
                 "Unknown argument folower_range=: did you mean follower_range=? "
-                "To send it as a search filter anyway, write -a filter.folower_range=VALUE."
+                "To send it as a search filter anyway, write filter.folower_range=VALUE."
             ),
         ),
         (
             {"folowerRange": "1-2"},
             (
                 "Unknown argument folowerRange=: did you mean followerRange=? "
-                "To send it as a search filter anyway, write -a filter.folowerRange=VALUE."
+                "To send it as a search filter anyway, write filter.folowerRange=VALUE."
             ),
         ),
         (
             {"maxPages": "2"},
             (
                 "Unknown argument maxPages=: did you mean max_pages=? "
-                "To send it as a search filter anyway, write -a filter.maxPages=VALUE."
+                "To send it as a search filter anyway, write filter.maxPages=VALUE."
             ),
         ),
         (
             {"star_ids": "1,2"},
             (
                 "star_ids= belongs to the spider authors, not to author_square. "
-                "To send it as a search filter anyway, write -a filter.star_ids=VALUE."
+                "To send it as a search filter anyway, write filter.star_ids=VALUE."
             ),
         ),
         (

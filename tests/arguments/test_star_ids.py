@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.refusals import refusal
-from xingtu_crawler.arguments.star_ids import check_star_ids, read_star_ids
+from xingtu_crawler.arguments.star_ids import check_star_ids, parse_star_ids, read_star_ids
 from xingtu_crawler.exceptions import ArgumentError
 
 
@@ -74,6 +74,76 @@ def test_a_line_of_any_length(tmp_path: Path) -> None:
     path.write_text("1\n" + "9" * 300_000, encoding="utf-8")
     assert file_refusal(path).startswith(f"{path}, line 2: 999")
     assert len(file_refusal(path)) < len(str(path)) + 150
+
+
+ONE, OTHER = "6629722295873044494", "6629722295873044495"
+
+
+@pytest.mark.parametrize("separator", [",", "，", "、", ";", "；", "\t", "\n", "\r\n", " ; ", ",\t", "，\u3000"])
+@pytest.mark.parametrize(
+    "around", ["{}", '"{}"', "'{}'", "“{}”", "\ufeff{}", "\u200b{}\u200b", '="{}"', "\u2060{}\u00a0"]
+)
+def test_ids_are_read_as_people_paste_them(tmp_path: Path, separator: str, around: str) -> None:
+    text = separator.join(around.format(each) for each in (ONE, OTHER))
+    assert parse_star_ids("star_ids", text) == (ONE, OTHER)
+    path = tmp_path / "ids.txt"
+    path.write_text(text, encoding="utf-8", newline="")
+    assert list(read_star_ids(path)) == [ONE, OTHER]
+    assert check_star_ids(path) == 2
+
+
+ROUNDED = "a spreadsheet or a script that reads ids as numbers has rounded them"
+
+
+@pytest.mark.parametrize(
+    ("ids", "words"),
+    [
+        (["6629722295873044000"], "the id ends in 000"),
+        (["6629722295873040000", "6629722295873050000"], "2 of 2 ids end in 000"),
+        (["6629722295873040000", "6629722295873050000", "123"], "2 of 2 ids end in 000"),
+        (["6629722295873040000", "6629722295873050000", "6629722295873060000", ONE], "3 of 4 ids end in 000"),
+        (["6629722295873044000", *(str(int(ONE) + at) for at in range(20))], None),
+        (["123000", "456000"], None),
+        ([ONE], None),
+    ],
+)
+def test_ids_that_a_spreadsheet_has_rounded_are_refused(tmp_path: Path, ids: list[str], words: str | None) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("# ids\n" + "\n".join(ids), encoding="utf-8")
+    if words is None:
+        assert parse_star_ids("star_ids", ",".join(ids)) == tuple(ids)
+        assert check_star_ids(path) == len(ids)
+        return
+    assert file_refusal(path).startswith(f"{path}, line 2: {words}: ")
+    for message in (file_refusal(path), refusal(lambda text: parse_star_ids("star_ids", text), ",".join(ids))):
+        assert f"{words}: {ROUNDED}" in message
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("6.8E+18", "is an id that a spreadsheet has rounded"),
+        ("6.62972229587304E18", "is an id that a spreadsheet has rounded"),
+        ("6629722295873044480.0", "is an id that a spreadsheet has rounded"),
+        ("6,629,722,295,873,044,494", "is one id with a comma after every three digits"),
+    ],
+)
+def test_numbers_that_are_no_ids_are_refused_with_the_reason(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text(f"{ONE}\n{text}\n", encoding="utf-8")
+    assert f"line 2: {text} {words}" in file_refusal(path)
+    assert words in refusal(lambda value: parse_star_ids("star_ids", value), text)
+
+
+def test_all_bad_lines_are_reported_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "ids.txt"
+    path.write_text("\n".join(f"{ONE},x{at}" for at in range(25)), encoding="utf-8")
+    with pytest.raises(ArgumentError) as caught:
+        check_star_ids(path)
+    first, *lines, last = str(caught.value).splitlines()
+    assert first == f"{path}: 25 problems"
+    assert [line.split(" is not")[0] for line in lines] == [f"  line {at + 1}: x{at}" for at in range(20)]
+    assert last == "  and 5 more"
 
 
 @given(

@@ -11,7 +11,6 @@ from xingtu_crawler.arguments.details import DetailArguments, read_details
 from xingtu_crawler.arguments.filters import find
 from xingtu_crawler.arguments.query import FORCED, refuse_reserved
 from xingtu_crawler.arguments.scalars import age, flag, path
-from xingtu_crawler.arguments.square import LIKENESS
 from xingtu_crawler.arguments.star_ids import check_star_ids, parse_star_ids
 from xingtu_crawler.arguments.tables import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS
 from xingtu_crawler.arguments.typed import Typed
@@ -32,6 +31,8 @@ class AuthorsArguments:
     missing: bool = False
     failed: bool = False
     stale: timedelta | None = None
+    listed: int | None = None
+    """Number of authors in `star_ids` or in the file; None where MongoDB selects them."""
 
 
 def parse_authors(arguments: Mapping[str, str]) -> AuthorsArguments:
@@ -53,11 +54,11 @@ def parse_authors(arguments: Mapping[str, str]) -> AuthorsArguments:
     details = read_details(arguments, search_only=False)
     match given[0]:
         case "star_ids":
-            return AuthorsArguments(details, star_ids=parse_star_ids(Typed.clean("star_ids", arguments["star_ids"])))
+            star_ids = parse_star_ids("star_ids", arguments["star_ids"])
+            return AuthorsArguments(details, star_ids=star_ids, listed=len(star_ids))
         case "star_ids_file":
             file = path(Typed.clean("star_ids_file", arguments["star_ids_file"]))
-            check_star_ids(file)
-            return AuthorsArguments(details, star_ids_file=file)
+            return AuthorsArguments(details, star_ids_file=file, listed=check_star_ids(file))
         case "stale":
             return AuthorsArguments(details, stale=age(Typed.clean("stale", arguments["stale"])))
         case selection:
@@ -72,6 +73,6 @@ def _refuse_unknown(name: str) -> None:
     if find(name) or name.startswith(FORCED) or name in {argument.name for argument in SQUARE_ARGUMENTS}:
         raise ArgumentError(f"{shown(name)}= belongs to the spider author_square; authors takes {', '.join(own)}.")
     refuse_reserved(name)
-    near = nearest(name, own, likeness=LIKENESS)
+    near = nearest(name, own)
     hint = f"did you mean {near}=?" if near else f"authors takes {', '.join(own)}."
     raise ArgumentError(f"Unknown argument {shown(name)}=: {hint}")

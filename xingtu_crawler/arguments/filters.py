@@ -36,7 +36,7 @@ class Source(StrEnum):
     OPENAPI = "OpenAPI"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Filter:
     """One filter of the author search.
 

@@ -7,15 +7,18 @@ from collections.abc import Mapping
 from xingtu_crawler.arguments.wording import shown
 from xingtu_crawler.exceptions import ArgumentError
 
+_OF_SCRAPYD = {"_job", "_project", "_spider", "_version"}
+"""What scrapyd adds to the arguments of a job."""
+
 
 def as_text(arguments: Mapping[str, object]) -> dict[str, str]:
-    """Return the arguments as `-a` would give them, without those that are None or that scrapyd adds (`_job`).
+    """Return the arguments as `-a` would give them, without those that are None or that scrapyd adds.
 
     A value may be text, an int, a bool, None, or a list or tuple of text and ints. Raises `ArgumentError` for any
     other type.
     """
     return {
-        name: _text(name, value) for name, value in arguments.items() if value is not None and not name.startswith("_")
+        name: _text(name, value) for name, value in arguments.items() if value is not None and name not in _OF_SCRAPYD
     }
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 
-from xingtu_crawler.arguments.filters import Filter, find
+from xingtu_crawler.arguments.filters import BY_ARGUMENT, FILTERS, Filter, find
 from xingtu_crawler.arguments.typed import Typed
 from xingtu_crawler.arguments.values import canonical
 from xingtu_crawler.arguments.wording import shown
@@ -21,6 +21,7 @@ from xingtu_crawler.exceptions import ArgumentError
 FORCED = "filter."
 """`filter.NAME=VALUE` sends NAME and VALUE exactly as given."""
 
+_ANOTHER = re.compile(rf"({'|'.join(sorted({*FILTERS, *BY_ARGUMENT}, key=len, reverse=True))})\s*[=\uff1d]")
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]{0,63}")
 _SECRETS = ("token", "apikey", "secret", "password")
 _FEW_FOLLOWERS = 1000
@@ -48,8 +49,8 @@ class AuthorQuery:
     def build(cls, filters: Mapping[str, str]) -> AuthorQuery:
         """Return the query of `filters`, whose names are in snake case or in the API's own spelling.
 
-        An unknown name is sent as it is, with a warning. Raises `ArgumentError` for an invalid value, for filters
-        that contradict each other, and for a name that a query cannot have.
+        Raises `ArgumentError` for an unknown name, unless it is written `filter.NAME`, for an invalid value, and for
+        filters that contradict each other.
         """
         sent: dict[str, str] = {}
         given_names: dict[str, str] = {}
@@ -85,6 +86,12 @@ def refuse_reserved(name: str) -> None:
         )
 
 
+def swallowed(value: str) -> str | None:
+    """Return the filter whose `NAME=` stands in a value, most likely because a separator is missing; None for none."""
+    found = _ANOTHER.search(value)
+    return None if found is None else found[1]
+
+
 def _read(name: str, value: str) -> tuple[str, str, tuple[str, ...]]:
     """Return the API's name, the value to send and the warnings of one filter as given."""
     refuse_reserved(name)
@@ -97,7 +104,7 @@ def _read(name: str, value: str) -> tuple[str, str, tuple[str, ...]]:
         return bare, value, (f"{typed}: {bare} is sent exactly as given, unchecked.",)
     filter_ = find(bare)
     if filter_ is None:
-        return bare, typed.value, (f"{typed}: {bare} is not a known search filter; it is sent as given.",)
+        raise ArgumentError(f"Unknown search filter {shown(name)}=: to send it anyway, write {FORCED}{name}=VALUE.")
     text, warnings = canonical(filter_, typed)
     return filter_.name, text, warnings + _doubts(filter_, typed, text)
 

@@ -39,8 +39,8 @@ SQUARE_ARGUMENTS: tuple[Argument, ...] = (
 """The arguments of `author_square` besides the search filters."""
 
 AUTHORS_ARGUMENTS: tuple[Argument, ...] = (
-    Argument("star_ids", None, "Author ids, comma separated."),
-    Argument("star_ids_file", None, "A UTF-8 text file of author ids, one per line or comma separated."),
+    Argument("star_ids", None, "Author ids, with commas, semicolons or tabs between them."),
+    Argument("star_ids_file", None, "A UTF-8 text file of author ids, one or several per line."),
     Argument("missing", "0", "1: authors in MongoDB whose details are incomplete."),
     Argument("failed", "0", "1: details that are recorded in `failures`."),
     Argument("stale", None, "Details in MongoDB that are older than this: 12h, 7d, 4w."),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Callable, Iterable
+from functools import cache, lru_cache
 
 from xingtu_crawler.arguments import ranges
 from xingtu_crawler.arguments.filters import Filter, Kind
@@ -47,7 +48,12 @@ def _joined(elements: Iterable[str]) -> str:
 
 
 def _lookup(filter_: Filter, text: str) -> str | None:
-    return {folded(known): value for known, value in filter_.known.items()}.get(folded(text))
+    return _folded(filter_).get(folded(text))
+
+
+@cache
+def _folded(filter_: Filter) -> dict[str, str]:
+    return {folded(known): value for known, value in filter_.known.items()}
 
 
 def _code(filter_: Filter, typed: Typed, text: str) -> str:
@@ -78,6 +84,7 @@ def _labels(filter_: Filter, typed: Typed) -> tuple[str, tuple[str, ...]]:
     return _joined(sent), tuple(warnings)
 
 
+@lru_cache(4096)  # a file of queries repeats the same labels hundreds of times
 def _near_label(filter_: Filter, element: str) -> str | None:
     # Two Chinese labels of three characters that share two have a likeness of 0.67; often both exist (吉林省, 吉林市).
     return nearest(element, filter_.known, likeness=0.75)
