@@ -10,7 +10,7 @@ token, a password or a whole connection string.
     ValueError
         IdentityError
         MalformedBodyError
-            TooDeepError
+            TooDeepError, TooLargeError
 """
 
 from __future__ import annotations
@@ -58,3 +58,7 @@ class MalformedBodyError(ValueError):
 
 class TooDeepError(MalformedBodyError):
     """A body is JSON that is nested too deeply to read. Raised by `api.envelope`; not retried, as it would not help."""
+
+
+class TooLargeError(MalformedBodyError):
+    """A body holds more than is parsed: it would fill the memory. Raised by `api.envelope`; kept as it came."""

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xingtu_crawler.api.action import Decision, Step, decide, decide_without_response
+from xingtu_crawler.api.action import (
+    LONGEST_PAUSE_S,
+    Decision,
+    Step,
+    decide,
+    decide_without_response,
+    retry_after,
+)
 from xingtu_crawler.api.codes import CODES, Action
-from xingtu_crawler.api.envelope import MAX_DEPTH, MAX_TEXT
+from xingtu_crawler.api.envelope import MAX_DEPTH, MAX_TEXT, MAX_VALUES
 
 DATA = {"id": "1"}
 PAGE = b" \n<html>Please log in</html>"
@@ -148,6 +156,50 @@ def test_json_that_is_nested_too_deeply_is_kept_and_not_sent_for_again() -> None
     assert (decision.body, decision.envelope) == (body, None)
 
 
+def test_a_body_that_is_too_large_is_kept_and_not_parsed() -> None:
+    body = envelope(0, DATA)
+    decision = decide(200, body, unread="too long")
+    assert (decision.step, decision.outcome, decision.body, decision.billed) == (Step.GIVE_UP, "too_large", body, None)
+    assert (decision.envelope, decision.message) == (None, "too long")
+    assert decide(429, body, unread="too long").step is Step.SLOW_DOWN
+    assert (decide(502, body, unread="x").step, decide(502, body, unread="x").outcome) == (Step.RETRY, "http_502")
+
+
+@pytest.mark.parametrize("element", ["0", "[]", "{}", "[0]", '{"a":0}', '"x"'])
+def test_a_body_with_too_many_values_is_kept_and_not_parsed(element: str) -> None:
+    body = f'{{"code":0,"data":[{",".join([element] * (MAX_VALUES + 1))}]}}'.encode()
+    decision = decide(200, body)
+    assert (decision.step, decision.outcome, decision.body) == (Step.GIVE_UP, "too_large", body)
+    few = f'{{"code":0,"data":[{",".join([element] * (MAX_VALUES // 4))}]}}'.encode()
+    assert decide(200, few).step is Step.USE
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "settles"),
+    [
+        (200, b"{", True),
+        (200, PAGE, True),
+        (200, b"", False),
+        (403, PAGE, True),
+        (404, b"{}", True),
+        (302, b"moved", True),
+        (500, b'{"code":0,"data":', True),
+        (500, b"\xff\xfe\x00", True),
+        (500, PAGE, False),
+        (502, b"no healthy upstream", False),
+        (503, b"", False),
+    ],
+)
+def test_which_bodies_end_a_request_when_they_come_twice(status: int, body: bytes, settles: bool) -> None:
+    """The page of a gateway is the same at each attempt, and says nothing about the next one."""
+    assert decide(status, body).settles_if_repeated is settles
+
+
+@pytest.mark.parametrize("header", [b"86400", b"9999999999", b"Fri, 01 Jan 2100 00:00:00 GMT"])
+def test_a_pause_of_more_than_an_hour_is_probed(header: bytes) -> None:
+    assert retry_after(header, datetime(2026, 3, 8, tzinfo=UTC)) == LONGEST_PAUSE_S
+
+
 @pytest.mark.parametrize(
     ("outcome", "step", "billed"),
     [
@@ -155,7 +207,6 @@ def test_json_that_is_nested_too_deeply_is_kept_and_not_sent_for_again() -> None
         ("cut", Step.RETRY, None),
         ("connection_lost", Step.RETRY, None),
         ("unreachable", Step.RETRY_UNCOUNTED, False),
-        ("too_large", Step.GIVE_UP, None),
     ],
 )
 def test_a_missing_response(outcome: str, step: Step, billed: bool | None) -> None:

@@ -42,14 +42,6 @@ def test_an_override_applies_in_every_environment(environment: str, override: st
     assert base_url(environment, override) == url
 
 
-@pytest.mark.parametrize("environment", ["", "prod", "PROD-GLOBAL", "production", "cn"])
-@pytest.mark.parametrize("override", [None, "https://api.example.com"])
-def test_an_unknown_environment_is_refused_with_the_valid_names(environment: str, override: str | None) -> None:
-    with pytest.raises(UserError) as caught:
-        base_url(environment, override)
-    assert str(caught.value) == f"JUSTONEAPI_ENV is {environment!r}: it must be one of prod-global, prod-cn, sandbox."
-
-
 @pytest.mark.parametrize("override", ["api.example.com", "ftp://api.example.com", "//api.example.com", "HTTPS//x", "x"])
 def test_another_scheme_is_refused(override: str) -> None:
     with pytest.raises(UserError, match="it must start with https://"):

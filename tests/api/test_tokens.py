@@ -383,3 +383,16 @@ def test_a_pool_never_leases_a_token_in_a_final_state(events: list[tuple[str, Ac
         leases = leased(pool, now=float(step))
         allowed = {token.secret for token in pool if token.state is TokenState.ACTIVE and "search" not in token.denied}
         assert leases in allowed or (leases is None and not allowed)
+
+
+def test_the_pause_is_that_of_the_token_that_may_call_first() -> None:
+    pool = pool_of("one,two")
+    assert pool.pause_left(0.0) == 0.0
+    pool.pause(alias_of(pool, "one"), 45.0)
+    assert pool.pause_left(0.0) == 0.0
+    pool.pause(alias_of(pool, "two"), 30.0)
+    assert pool.pause_left(10.0) == 20.0
+    refuse(pool, "two", Action.RETIRE_TOKEN)
+    assert pool.pause_left(10.0) == 35.0
+    refuse(pool, "one", Action.RETIRE_TOKEN)
+    assert pool.pause_left(10.0) == 0.0

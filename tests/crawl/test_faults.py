@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -83,7 +84,11 @@ async def test_a_response_that_is_too_large_is_paid_for_once(
     assert sandbox.ledger()["by_endpoint"]["marketing_info"]["calls"] == 1
     (failure,) = await mongo_db.failures.find().to_list()
     assert _recorded(failure) == (None, "too_large", 1, True)
-    assert failure["message"] == "the answer is longer than 2000 bytes"
+    (kept,) = await mongo_db.quarantine.find().to_list()
+    assert json.loads(kept["body"])["data"]["price_info"]  # as it came, but for the compression
+    assert failure["message"] == (
+        f"the answer has {len(kept['body']):,} bytes, more than DOWNLOAD_MAXSIZE: it is kept and not parsed"
+    )
     run = await mongo_db.runs.find_one({"calls.total": 1, "arguments.star_ids": star_ids[0]})
     assert run is not None
     assert run["calls"]["maybe_billed"] == 1

@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from scrapy import Request
 from scrapy.exceptions import (
-    DownloadCancelledError,
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
@@ -26,7 +25,7 @@ from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
-from xingtu_crawler.engine.responses import ApiResponse
+from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.middlewares.business_code import BusinessCodeMiddleware
 
 WEB_PAGE = b"<html>Please log in</html>"
@@ -107,13 +106,21 @@ async def test_303_concerns_the_day_on_which_the_request_was_sent() -> None:
     assert isinstance(bench.session.pool.lease("base_info", now=0.0, today=now), Exhausted)
 
 
-async def test_a_response_that_is_too_large_is_not_paid_for_again() -> None:
-    bench = Bench()
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        ([TOO_LARGE], "the answer has 11 bytes, more than DOWNLOAD_MAXSIZE: it is kept and not parsed"),
+        ([CUT, TOO_LARGE], "the answer is longer than 11 bytes: these are kept, the rest was not read"),
+    ],
+)
+async def test_a_response_that_is_too_large_is_kept_and_not_paid_for_again(flags: list[str], message: str) -> None:
+    bench, body = Bench(), b'{"code": 0}'
+    response = Response("https://api.example.com", body=body, flags=flags)
     with pytest.raises(NoAnswerError) as caught:
-        bench.fail(DownloadCancelledError("the answer is longer than 15000000 bytes"))
+        bench.middleware.process_response(bench.request(), response)
     error = caught.value
-    assert (error.reason, error.terminal, error.attempts) == ("too_large", True, 1)
-    assert error.message == "the answer is longer than 15000000 bytes"
+    assert (error.reason, error.terminal, error.attempts, error.body) == ("too_large", True, 1, body)
+    assert error.message == message
     assert bench.stats.get_value("xingtu/answers/base_info/too_large") == 1
     assert bench.stats.get_value("xingtu/maybe_billed") == 1
 
@@ -143,13 +150,14 @@ async def test_an_attempt_that_fails_while_the_crawl_closes_is_left_to_the_next_
     assert bench.stats.get_value("xingtu/retries") is None
 
 
-async def test_a_body_that_comes_twice_and_cannot_be_read_is_given_up() -> None:
+@pytest.mark.parametrize("status", [200, 203, 302, 403, 404, 500, 502])
+async def test_a_body_that_comes_twice_and_cannot_be_read_is_given_up(status: int) -> None:
     bench = Bench()
-    again = bench.receive(b'{"code": 0, "data"')
+    again = bench.receive(b'{"code": 0, "data"', status)
     assert isinstance(again, Request)
     again.meta.update(bench.request().meta | {meta.ATTEMPTS: 1})
     with pytest.raises(NoAnswerError) as caught:
-        bench.receive(b'{"code": 0, "data"', request=again)
+        bench.receive(b'{"code": 0, "data"', status, request=again)
     assert (caught.value.terminal, caught.value.body) == (False, b'{"code": 0, "data"')
 
 
@@ -163,10 +171,11 @@ async def test_other_bytes_that_cannot_be_read_are_fetched_again() -> None:
         request = again
 
 
-async def test_503_with_retry_after_pauses_the_token_and_the_request() -> None:
+@pytest.mark.parametrize(("status", "body"), [(503, b"busy"), (503, b'{"code": 500}'), (200, b'{"code": 503}')])
+async def test_503_with_retry_after_pauses_the_token_and_the_request(status: int, body: bytes) -> None:
     bench = Bench()
     now = asyncio.get_running_loop().time()
-    busy = Response("https://api.example.com", status=503, headers={"Retry-After": "40"}, body=b"busy")
+    busy = Response("https://api.example.com", status=status, headers={"Retry-After": "40"}, body=body)
     again = bench.middleware.process_response(bench.request(), busy)
     assert isinstance(again, Request)
     assert again.meta[meta.NOT_BEFORE] >= now + 40

@@ -15,10 +15,12 @@ from enum import StrEnum
 from xingtu_crawler.api import codes, envelope
 from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.envelope import Envelope
-from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError
+from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError, TooLargeError
 
 LONGEST_PAUSE_S = 3_600.0
 """Cap `Retry-After` at one hour; then a call shows whether the API still asks for a pause."""
+_LONGEST_ERROR_PAGE = 100_000
+"""Maximum number of bytes of a gateway's error page."""
 _EPOCH_S = 1e9
 """From this number on, `Retry-After` is a time since 1970 and not a pause: some APIs send `X-RateLimit-Reset` in it."""
 _EPOCH_MS = 1e12
@@ -80,11 +82,24 @@ class Decision:
     not_the_api: str | None = None
     """How the response differs from one of the API, as the end of a sentence; None where it does not."""
 
+    settles_if_repeated: bool = False
+    """Whether the same body a second time ends the request: more attempts would bring, and cost, the same."""
 
-def decide(status: int, body: bytes) -> Decision:
-    """Return what to do with a response: its HTTP `status` and its decompressed `body`."""
+
+def decide(status: int, body: bytes, *, unread: str | None = None) -> Decision:
+    """Return what to do with a response.
+
+    Args:
+        status: the HTTP status.
+        body: the decompressed body.
+        unread: why the body is not parsed, if it is too large.
+    """
+    if unread is not None:
+        return _too_large(status, body, unread)
     try:
         answer = envelope.parse(body)
+    except TooLargeError as error:
+        return _too_large(status, body, str(error))
     except TooDeepError as error:
         return Decision(Step.GIVE_UP, "too_deep", "too_deep", str(error), body=body)
     except MalformedBodyError as error:
@@ -109,13 +124,39 @@ def decide(status: int, body: bytes) -> Decision:
     )
 
 
+def _too_large(status: int, body: bytes, message: str) -> Decision:
+    """Return what to do with a body that is not parsed: it was paid for, and the next one would be as large."""
+    if status != 200:
+        return _without_envelope(status, body, message)
+    return Decision(Step.GIVE_UP, "too_large", "too_large", message, body=body)
+
+
 def _without_envelope(status: int, body: bytes, error: str) -> Decision:
     """Return what to do with a response whose body is not the API's JSON."""
     outcome = "malformed" if status == 200 else f"http_{status}"
     message = f"HTTP {status}, {error}"
     if status == 429:
         return Decision(Step.SLOW_DOWN, outcome, outcome, message)
-    return Decision(Step.RETRY, outcome, outcome, message, body=body, not_the_api=_not_the_api(status, body))
+    return Decision(
+        Step.RETRY,
+        outcome,
+        outcome,
+        message,
+        body=body,
+        not_the_api=_not_the_api(status, body),
+        settles_if_repeated=bool(body) and not _is_of_a_gateway(status, body),
+    )
+
+
+def _is_of_a_gateway(status: int, body: bytes) -> bool:
+    """Return whether a body is a gateway's error page or line: the same at each attempt while the API is down."""
+    if status < 500 or len(body) > _LONGEST_ERROR_PAGE:
+        return False
+    try:
+        text = body.decode()
+    except UnicodeDecodeError:
+        return False
+    return text.lstrip()[:1] not in {"{", "["}
 
 
 def _not_the_api(status: int, body: bytes) -> str | None:
@@ -131,7 +172,6 @@ WITHOUT_RESPONSE: dict[str, Step] = {
     "cut": Step.RETRY,
     "connection_lost": Step.RETRY,
     "unreachable": Step.RETRY_UNCOUNTED,
-    "too_large": Step.GIVE_UP,  # the next response would be as large, and cost as much
 }
 """What to do by outcome where no response came."""
 
@@ -140,8 +180,7 @@ def decide_without_response(outcome: str, message: str) -> Decision:
     """Return what to do where no response came.
 
     Args:
-        outcome: `timeout`, `cut` (the body is incomplete), `connection_lost`, `unreachable` (no connection was made)
-            or `too_large` (the body is longer than `DOWNLOAD_MAXSIZE` bytes).
+        outcome: `timeout`, `cut` (the body is incomplete), `connection_lost` or `unreachable` (no connection was made).
         message: the message of the error.
     """
     billed = False if outcome == "unreachable" else None

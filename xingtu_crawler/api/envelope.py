@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic_core import from_json
 
-from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError
+from xingtu_crawler.exceptions import MalformedBodyError, TooDeepError, TooLargeError
 
 _TOO_DEEP = "the JSON is nested too deeply to be read"
 _MESSAGES = ("message", "msg", "reason")
@@ -22,6 +22,9 @@ MAX_TEXT = 2_000
 """Maximum length of a message, a time or a request id: they go into the log and into every document."""
 MAX_DEPTH = 500
 """Maximum number of levels of nesting; known payloads have ten. Python's own limit depends on the caller."""
+MAX_VALUES = 200_000
+"""Maximum number of JSON values in a body; known ones have some thousands. A value can take a hundred bytes of memory
+for each byte on the wire."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,9 @@ class Envelope:
 
 
 def _load(body: bytes) -> Any:
+    # Each value but the first follows a comma or an opening bracket, so this counts all of them, and no fewer.
+    if len(body) > MAX_VALUES and (values := sum(map(body.count, (b",", b"[", b"{")))) > MAX_VALUES:
+        raise TooLargeError(f"the JSON holds up to {values:,} values, more than {MAX_VALUES:,}: it is not parsed")
     try:
         return from_json(body, allow_inf_nan=True, cache_strings="keys")
     except ValueError:
@@ -102,7 +108,8 @@ def parse(body: bytes) -> Envelope:
     """Parse a response body.
 
     Raises `MalformedBodyError` if it is not JSON, is cut, is not an object or has no numeric `code` (an integer, or a
-    string or float with an integer value), and `TooDeepError` if it is nested too deeply.
+    string or float with an integer value), `TooDeepError` if it is nested too deeply, and `TooLargeError` if it holds
+    more than `MAX_VALUES` values.
     """
     document = _load(body)
     if not isinstance(document, dict):

@@ -20,6 +20,10 @@ _STEP = PIECE - _GRAM + 1
 """Characters from one probe to the next: any piece contains a whole probe."""
 _LEVELS = 6
 """How many times the text is decoded: a URL in HTML in JSON takes three."""
+_PART = 250_000
+"""Bytes of a body that are decoded at once."""
+_OVERLAP = 4_096
+"""Bytes that two parts share: more than the longest spelling of a piece."""
 _NAMED = {b"amp": b"&", b"lt": b"<", b"gt": b">", b"quot": b'"', b"apos": b"'"}
 _ESCAPE = re.compile(
     rb"%([0-9a-fA-F]{2})"
@@ -68,7 +72,7 @@ class Pieces:
         """Return `body` with `mask` for every piece in it; the object itself where there is none."""
         if self._signs is None or self._is_clean(body):
             return body
-        spans = sorted(self._spans(body))
+        spans = sorted(self._all_spans(body))
         if not spans:
             return body
         parts: list[bytes] = []
@@ -84,6 +88,13 @@ class Pieces:
         if b"\0" in body or _is_in(body, self._signs) is not False:
             return False
         return not _is_in(body, self._beginnings) or not _is_in(body, self._escapes)
+
+    def _all_spans(self, body: bytes) -> Iterator[tuple[int, int]]:
+        """Yield where pieces begin and end; a large body is searched in parts: decoding takes many times its size."""
+        for at in range(0, len(body), _PART):
+            begin = max(0, at - _OVERLAP)
+            for start, end in self._spans(body[begin : at + _PART + _OVERLAP]):
+                yield begin + start, begin + end
 
     def _spans(self, body: bytes) -> Iterator[tuple[int, int]]:
         """Yield where pieces begin and end, as the body is and after each decoding."""

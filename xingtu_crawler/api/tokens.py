@@ -233,6 +233,11 @@ class TokenPool:
         token.limited_since = inf
         return seconds
 
+    def pause_left(self, now: float) -> float:
+        """Return the seconds until some token may make the next call; 0 where none may make any."""
+        waits = (token.pace.wait(now) for token in self._tokens.values() if token.state is TokenState.ACTIVE)
+        return min(waits, default=0.0)
+
     def pause(self, alias: str, until: float) -> None:
         """Make no call with the token before `until`, in seconds of the clock of `now`."""
         self._tokens[alias].pace.pause(until)

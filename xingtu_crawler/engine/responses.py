@@ -8,6 +8,11 @@ from scrapy.http import TextResponse
 
 from xingtu_crawler.api.envelope import Envelope
 
+CUT = "cut"
+"""The flag of a response whose body was too long to be read to its end."""
+TOO_LARGE = "too_large"
+"""The flag of a response whose body is longer than `DOWNLOAD_MAXSIZE`."""
+
 
 class ApiResponse(TextResponse):
     """A response of the API; one that a spider sees is a success."""

@@ -16,7 +16,6 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
     CannotResolveHostError,
-    DownloadCancelledError,
     DownloadConnectionRefusedError,
     DownloadTimeoutError,
     IgnoreRequest,
@@ -31,7 +30,7 @@ from xingtu_crawler.api.reachability import Outage
 from xingtu_crawler.api.tokens import Denial
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
-from xingtu_crawler.engine.responses import ApiResponse
+from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.exceptions import ApiUnreachableError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.crawl import Crawl
@@ -47,7 +46,6 @@ _LONG_PAUSE_S = 30.0
 _OUTCOMES: dict[type[Exception], str] = {
     DownloadTimeoutError: "timeout",
     ResponseDataLossError: "cut",
-    DownloadCancelledError: "too_large",
     DownloadConnectionRefusedError: "unreachable",
     CannotResolveHostError: "unreachable",
 }
@@ -83,7 +81,7 @@ class BusinessCodeMiddleware:
         if meta.ENDPOINT not in request.meta:
             return response
         self._outage.over()
-        decision = decide(response.status, response.body)
+        decision = decide(response.status, response.body, unread=_why_unread(response))
         self._count(request, decision)
         if decision.envelope is not None:
             self._has_answered = True
@@ -99,7 +97,8 @@ class BusinessCodeMiddleware:
             return _api_response(request, response, decision)
         if decision.not_the_api is not None and not self._has_answered:
             self._suspect_the_host(decision.not_the_api)
-        pause = retry_after(response.headers.get("Retry-After"), datetime.now(UTC)) if response.status == 503 else None
+        is_down = response.status == 503 or decision.code == 503
+        pause = retry_after(response.headers.get("Retry-After"), datetime.now(UTC)) if is_down else None
         if pause is not None and alias is not None:
             self._session.pool.pause(alias, asyncio.get_running_loop().time() + pause)
         return self._retry_or_give_up(request, decision, pause=pause or 0.0)
@@ -177,9 +176,9 @@ class BusinessCodeMiddleware:
         if decision.step is Step.GIVE_UP:
             raise _no_answer(request, decision, terminal=True)
         attempts = request.meta.get(meta.ATTEMPTS, 0) + 1
-        if decision.outcome == "malformed" and decision.body and decision.not_the_api is None:
+        if decision.settles_if_repeated and decision.body:
             digest = hashlib.sha256(decision.body).digest()
-            if request.meta.get(meta.UNREADABLE) == digest:  # more attempts would bring, and cost, the same
+            if request.meta.get(meta.UNREADABLE) == digest:
                 raise _no_answer(request, decision, terminal=False)
             request.meta[meta.UNREADABLE] = digest
         if attempts >= self._max_attempts and not self._session.closing.is_over:
@@ -205,6 +204,16 @@ class BusinessCodeMiddleware:
         if decision.billed is not False:
             self._stats.inc_value("xingtu/billed" if decision.billed else "xingtu/maybe_billed")
         self._stats.inc_value(f"xingtu/answers/{request.meta[meta.ENDPOINT]}/{decision.outcome}")
+
+
+def _why_unread(response: Response) -> str | None:
+    """Return why the body of a response is not parsed, None if it is."""
+    size = f"{len(response.body):,}"
+    if CUT in response.flags:
+        return f"the answer is longer than {size} bytes: these are kept, the rest was not read"
+    if TOO_LARGE in response.flags:
+        return f"the answer has {size} bytes, more than DOWNLOAD_MAXSIZE: it is kept and not parsed"
+    return None
 
 
 def _api_response(request: Request, response: Response, decision: Decision) -> ApiResponse:

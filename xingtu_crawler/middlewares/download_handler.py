@@ -17,25 +17,24 @@ from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
     CannotResolveHostError,
-    DownloadCancelledError,
     DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
     ResponseDataLossError,
 )
 from scrapy.http import Headers, Response
-from scrapy.utils.gz import gunzip
 from yarl import URL
 
+from xingtu_crawler.api.compression import Plain, decompressed
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
-from xingtu_crawler.engine.responses import ApiResponse
+from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.options import Options
 
 _NOTHING_SECRET = Redactor([])
-_GZIP = b"\x1f\x8b"
-"""The first bytes of every gzip body, and of no text: servers and proxies label bodies wrongly."""
+MOST_KEPT = 16_000_000
+"""Maximum number of bytes that are read of a body beyond `DOWNLOAD_MAXSIZE`: it is not parsed, but kept as it came."""
 _HEADER_SIZE = 65_536
 """Maximum number of bytes of a header; aiohttp's default is 8 kB."""
 _END_OF_HEADERS = b"\r\n\r\n"
@@ -51,9 +50,11 @@ class TokenDownloadHandler:
         self._crawler = crawler
         options = Options.read(crawler.settings)
         self._max_size = options.download_maxsize
+        self._most_read = max(options.download_maxsize, MOST_KEPT) if options.download_maxsize else 0
         self._timeout = options.download_timeout
         self._headers = Headers({**options.request_headers, "User-Agent": options.user_agent})
         self._sent_headers = _sent(self._headers)
+        self._reads_on = asyncio.Lock()
         self._wire: aiohttp.ClientSession | None = None
         self._tokens: dict[str, tuple[str, Redactor]] = {}
 
@@ -127,18 +128,16 @@ class TokenDownloadHandler:
             proxy_headers={"Authorization": authorization} if authorization else None,
         ) as answer:
             request.meta["download_latency"] = now() - begun
-            body = await self._read(answer)
-            if body.startswith(_GZIP):
-                body = self._decompressed(
-                    body, is_labelled="gzip" in answer.headers.get("Content-Encoding", "").lower()
-                )
+            came = await self._read(answer)
+            plain = decompressed(came.body, answer.headers.get("Content-Encoding", ""), self._most_read)
             kind = Response if redactor is _NOTHING_SECRET else ApiResponse
             return kind(
                 request.url,
                 status=answer.status,
                 headers=_headers(answer, redactor),
-                body=redactor.body(body),
+                body=redactor.body(plain.body),
                 request=request,
+                flags=self._flags(len(plain.body), is_cut=came.is_cut or plain.is_cut),
             )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -149,7 +148,7 @@ class TokenDownloadHandler:
                 cookie_jar=aiohttp.DummyCookieJar(),
                 max_line_size=_HEADER_SIZE,
                 max_field_size=_HEADER_SIZE,
-                auto_decompress=False,  # `_decompressed` limits the size
+                auto_decompress=False,  # `decompressed` limits the size
                 skip_auto_headers=("Accept", "Accept-Encoding", "User-Agent"),
             )
             # aiohttp sends a GET again by itself when a kept-alive connection breaks: a call outside of every budget.
@@ -160,28 +159,29 @@ class TokenDownloadHandler:
     def _limit(self, request: Request) -> float:
         return float(request.meta.get("download_timeout", self._timeout))
 
-    async def _read(self, answer: aiohttp.ClientResponse) -> bytes:
+    def _flags(self, size: int, *, is_cut: bool) -> list[str]:
+        if is_cut:
+            return [CUT, TOO_LARGE]
+        return [TOO_LARGE] if 0 < self._max_size < size else []
+
+    async def _read(self, answer: aiohttp.ClientResponse) -> Plain:
         chunks: list[bytes] = []
-        size = 0
-        async for chunk in answer.content.iter_any():
+        if not await self._gather(answer, chunks, self._max_size):
+            # One after the other: as many as there are calls in flight would fill the memory.
+            async with self._reads_on:
+                if not await self._gather(answer, chunks, self._most_read):
+                    return Plain(b"".join(chunks)[: self._most_read], is_cut=True)
+        return Plain(b"".join(chunks))
+
+    async def _gather(self, answer: aiohttp.ClientResponse, chunks: list[bytes], limit: int) -> bool:
+        """Read on until the body ends, which returns True, or is longer than `limit` (0: no limit)."""
+        size = sum(map(len, chunks))
+        while not 0 < limit < size:
+            if not (chunk := await answer.content.readany()):
+                return True
             chunks.append(chunk)
             size += len(chunk)
-            if 0 < self._max_size < size:
-                raise self._too_large()
-        return b"".join(chunks)
-
-    def _too_large(self) -> DownloadCancelledError:
-        return DownloadCancelledError(f"the answer is longer than {self._max_size} bytes")
-
-    def _decompressed(self, body: bytes, *, is_labelled: bool) -> bytes:
-        try:
-            return gunzip(body, max_size=self._max_size)
-        except ValueError:  # no other is one
-            raise self._too_large() from None
-        except Exception as error:  # noqa: BLE001 - gzip, zlib and struct errors
-            if not is_labelled:  # it only looks like gzip: keep it as it came
-                return body
-            raise ResponseDataLossError(f"the answer cannot be decompressed: {type(error).__name__}") from None
+        return False
 
 
 def _sent(headers: Mapping[Any, Any]) -> dict[str, str]:
