@@ -67,6 +67,12 @@ KINDS: dict[str, FindingKind] = {
         "Read the ERROR lines of the log.",
     ),
     "coverage": FindingKind(Verdict.COMPLETE, "How many of the authors have all their details, after an early end."),
+    "dated_ahead": FindingKind(
+        Verdict.COMPLETE,
+        "Documents were dated in the future, because the clock of a machine was wrong. Their dates are corrected "
+        "(crawl.dated_ahead has the wrong one) and their details are fetched again.",
+        "Set the clock of the machine that wrote them.",
+    ),
     "details_failed": FindingKind(Verdict.INCOMPLETE, "Requests for details failed; they are in failures.", _AGAIN),
     "details_unavailable": FindingKind(
         Verdict.COMPLETE,

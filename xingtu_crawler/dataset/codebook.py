@@ -48,6 +48,13 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
         "32 hex digits over `data` without its volatile fields, and over `unparsed`: equal hash, equal content.",
     ),
     "schema_version": ("integer", "Version of the models that typed the document."),
+    "dated_ahead": (
+        "UTC datetime",
+        (
+            "`fetched_at` by a clock that was ahead: the next crawl has set `fetched_at` to its own start. Absent "
+            "where no clock was wrong, and after the next answer."
+        ),
+    ),
     "unparsed": (
         "object",
         (

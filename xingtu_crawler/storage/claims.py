@@ -22,7 +22,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from pymongo import DeleteOne
@@ -31,7 +31,10 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import FAILURES
+from xingtu_crawler.storage.dates import AHEAD, DATED_AHEAD
 from xingtu_crawler.storage.documents import detail_id, failure_id
+
+_MARK = f"crawl.{DATED_AHEAD}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +167,10 @@ class Claims:
     async def _fetched(self, endpoint: str, ids: list[str], since: datetime) -> dict[str, datetime]:
         """Return when the documents that are newer than `since` were fetched, by the key of the detail."""
         collection = self._database[DETAILS[endpoint].collection]
+        # A document that is dated in the future would be fresh for ever.
+        not_ahead = {"crawl.fetched_at": {"$gte": since, "$lte": datetime.now(UTC) + AHEAD}, _MARK: None}
         found = await self._outages.retry_while_away(
-            lambda: collection.find(
-                {"_id": {"$in": ids}, "crawl.fetched_at": {"$gte": since}}, {"crawl.fetched_at": 1}
-            ).to_list(),
+            lambda: collection.find({"_id": {"$in": ids}, **not_ahead}, {"crawl.fetched_at": 1}).to_list(),
             swift=True,
         )
         return {f"{endpoint}:{document['_id']}": document["crawl"]["fetched_at"] for document in found}
