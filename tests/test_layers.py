@@ -47,7 +47,7 @@ SCRAPY_ARROWS: dict[str, set[str]] = {
         "exceptions",
     },
     "middlewares": {"api", "engine", "extensions", "options", "storage", "verdict", "exceptions"},
-    "pipelines": {"api", "dataset", "engine", "extensions", "items", "options", "storage", "verdict", "exceptions"},
+    "pipelines": {"api", "engine", "extensions", "items", "options", "storage", "verdict", "exceptions"},
     "spiders": {"api", "arguments", "engine", "extensions.context", "items", "storage", "verdict", "exceptions"},
 }
 """The layers with Scrapy. The crawl's context is the only thing that spiders know of the extensions."""

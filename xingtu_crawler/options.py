@@ -262,9 +262,10 @@ class Options(BaseModel):
     download_maxsize: Whole = _setting(
         SCRAPY,
         "DOWNLOAD_MAXSIZE",
-        15_000_000,
-        "Maximum number of bytes of a response; the largest known response has 130 kB. A longer one is recorded in "
-        "`failures` as `too_large` and not fetched again.",
+        2_000_000,
+        "Maximum number of bytes of a response that is parsed; the largest known response has 130 kB. A longer one, or "
+        "one with more than 200,000 JSON values, goes to quarantine as it came, up to 16 MB of it, and is recorded in "
+        "`failures` as `too_large`. 0: no limit.",
         form=_BYTES,
         ge=0,
     )

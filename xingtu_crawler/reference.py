@@ -132,8 +132,8 @@ Reads every page of one author search, or of several, and fetches the details of
 {square}
 
 Every [search filter](search-filters.md) is an argument too, under the name listed there or under the API's own name.
-An unknown name that looks like a known one is refused; write `filter.NAME=VALUE` to send it as a search filter. The
-queries of a [`queries_file`](search-filters.md#several-queries-in-one-crawl) are read side by side in one crawl.
+Any other name is refused; `filter.NAME=VALUE` sends a search filter that this version does not know. The queries of a
+[`queries_file`](search-filters.md#several-queries-in-one-crawl) are read side by side in one crawl.
 
 `max_authors` is a limit, not a sample: a search lists the authors with the most followers first.
 

@@ -89,6 +89,7 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.extensions.progress.Progress": 500,
         "xingtu_crawler.engine.stats.TimesOnly": 0,
         "xingtu_crawler.engine.scraper.DirectScraping": 0,
+        "xingtu_crawler.engine.scrapy_settings.WithoutEffect": 0,
         "scrapy.extensions.corestats.CoreStats": None,
         # Logs pages and items per minute; extensions/progress.py logs calls and authors.
         "scrapy.extensions.logstats.LogStats": None,
@@ -97,6 +98,7 @@ API_CRAWL: dict[str, Any] = {
         "csv": "xingtu_crawler.engine.feeds.CsvExporter",
         "xml": "xingtu_crawler.engine.feeds.XmlExporter",
     },
+    "FEED_STORAGES": {"stdout": "xingtu_crawler.engine.feeds.StdoutStorage"},
     "STATS_CLASS": "xingtu_crawler.engine.stats.PlainStats",
     "ITEM_PROCESSOR": "xingtu_crawler.engine.chains.DirectPipelines",
     "DOWNLOADER": "xingtu_crawler.engine.downloader.SlotlessDownloader",
@@ -126,8 +128,8 @@ API_CRAWL: dict[str, Any] = {
 CONCURRENT_REQUESTS = 64
 # The provider advises at least 60 s: a call that times out may have been billed.
 DOWNLOAD_TIMEOUT = 60
-# The largest known answer has 130 kB; a longer body than this only costs memory.
-DOWNLOAD_MAXSIZE = 15_000_000
+# The largest known answer has 130 kB. What is longer than this is kept, but not parsed: that could fill the memory.
+DOWNLOAD_MAXSIZE = 2_000_000
 
 # --- Security: what Scrapy leaves open ---------------------------------------------------------------------
 

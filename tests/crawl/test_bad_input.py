@@ -74,7 +74,18 @@ ARGUMENTS = [
         "argument",
         square(platfrom="LIVE_STREAMING"),
         "Unknown argument platfrom=: did you mean platform=? To send it as a search filter anyway, write "
-        "-a filter.platfrom=VALUE.",
+        "filter.platfrom=VALUE.",
+    ),
+    Case(
+        "argument_of_no_spider",
+        square(max_cost="50"),
+        "Unknown argument max_cost=: did you mean max_calls=? To send it as a search filter anyway, write "
+        "filter.max_cost=VALUE.",
+    ),
+    Case(
+        "argument_without_a",
+        (*SQUARE, "keyword=美食"),
+        "scrapy crawl does not take 'keyword=美食': write arguments of a spider as -a keyword=美食",
     ),
     Case(
         "argument_of_authors",
@@ -229,6 +240,32 @@ SETTINGS = [
         "log_level",
         (*SQUARE, "-L", "loud"),
         "LOG_LEVEL is 'loud': it must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG.",
+    ),
+    Case(
+        "log_file",
+        (*SQUARE, "--logfile", "missing/x.log"),
+        "The log cannot be written to missing/x.log (No such file or directory): name another file with --logfile or "
+        "LOG_FILE.",
+    ),
+    Case(
+        "log_encoding",
+        (*SQUARE, "-s", "LOG_ENCODING=klingon"),
+        "LOG_ENCODING is 'klingon': it must be the name of a text encoding, such as utf-8.",
+    ),
+    Case(
+        "setting_of_scrapy",
+        (*SQUARE, "-s", "CLOSESPIDER_TIMEOUT=abc"),
+        "CLOSESPIDER_TIMEOUT is 'abc': it must be a number, 0 or more.",
+    ),
+    Case(
+        "feed_with_output",
+        (*SQUARE, "-s", "FEEDS=abc", "-o", "x.jsonl"),
+        'FEEDS is \'abc\': it must be a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}.',
+    ),
+    Case(
+        "pid_file",
+        (*SQUARE, "--pidfile", "missing/x.pid"),
+        "Cannot write missing/x.pid (No such file or directory): name another file with --pidfile.",
     ),
     Case(
         "sandbox_option",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import pickle
+import shlex
 import sys
 from collections import Counter
 from collections.abc import Iterable
@@ -15,7 +16,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.harness import Crawler, MakeCrawler, StartSandbox, run
+from tests.harness import Crawler, MakeCrawler, StartSandbox, command, run
 from xingtu_crawler.dataset.find import render
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -151,6 +152,30 @@ async def test_a_feed_that_cannot_be_written_is_refused_before_the_first_call(
     assert done.stderr.splitlines()[-1] == f"error: {message}"
     assert "Traceback" not in done.stderr
     assert sandbox.ledger()["calls"] == 0
+
+
+@pytest.mark.parametrize("feeds", ['{"/dev/null/x.jsonl": {"format": "jsonlines"}}', '{".": {"format": "jsonlines"}}'])
+async def test_a_feed_at_a_place_that_cannot_be_written_is_refused(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, feeds: str
+) -> None:
+    sandbox = start_sandbox("--authors", "20")
+    done = make_crawler(sandbox)("author_square", settings={"FEEDS": feeds})
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[-1].startswith("error: FEEDS cannot be written: ")
+    assert "Traceback" not in done.stderr
+    assert sandbox.ledger()["calls"] == 0
+
+
+async def test_a_feed_whose_reader_has_read_enough_ends_no_crawl(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
+) -> None:
+    crawler: Crawler = make_crawler(start_sandbox("--authors", "60"))
+    words = shlex.join([*command("crawl", "author_square", "-a", "endpoints=base_info"), "-o", "-:jsonlines"])
+    done = run(["bash", "-c", f"set -o pipefail; {words} | head -n 1"], cwd=tmp_path, env=crawler.env())
+    assert (done.returncode, len(done.stdout.splitlines())) == (0, 1), done.stderr
+    assert "Standard output was closed: the feed ends here, and the crawl goes on" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert await mongo_db.author_base_info.count_documents({}) == 60
 
 
 RECEIVER = """

@@ -189,3 +189,14 @@ async def test_a_queue_that_another_scheduler_has_left_is_not_read(tmp_path: Pat
     scheduler.enqueue_request(request("fresh"))
     assert names(scheduler) == ["fresh"]
     scheduler.close("finished")
+
+
+async def test_how_many_requests_are_held_back_and_for_how_long() -> None:
+    scheduler = opened()
+    assert scheduler.held_back() == (0, 0.0)
+    for wait in (30.0, 12.0, None):
+        scheduler.enqueue_request(request(str(wait), wait))
+    count, seconds = scheduler.held_back()
+    assert count == 2
+    assert 0 < seconds <= 12
+    scheduler.close("finished")

@@ -10,7 +10,8 @@ import pty
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from types import SimpleNamespace
+from typing import Any, TextIO, cast
 
 import pytest
 from scrapy import signals
@@ -18,6 +19,9 @@ from scrapy.crawler import Crawler
 from scrapy.utils.test import get_crawler
 
 from tests.harness import wait_until
+from xingtu_crawler.api.budget import Budget
+from xingtu_crawler.api.tokens import TokenPool
+from xingtu_crawler.engine import state
 from xingtu_crawler.extensions.progress import Progress
 
 HIDE, SHOW = b"\x1b[?25l", b"\x1b[?25h"
@@ -83,7 +87,7 @@ async def test_a_terminal_gets_a_live_line_and_is_restored(monkeypatch: pytest.M
         progress = Progress.from_crawler(crawler)
         crawler.signals.send_catch_log(signals.engine_started)
         assert handler.stream is sys.stderr is not terminal.stream  # what is logged goes above the line
-        await until_shown(terminal, b"3 authors, 0 writes, 7 calls")
+        await until_shown(terminal, b"3 authors, 7 calls")
         logging.getLogger("some").info("a message")
         await until_shown(terminal, b"a message")
         assert HIDE in terminal.shown()
@@ -104,5 +108,25 @@ async def test_without_a_terminal_plain_lines_are_logged(monkeypatch: pytest.Mon
         await asyncio.to_thread(wait_until, lambda: piped.getvalue().count("\n") >= 2)
         progress.stop()
     for line in piped.getvalue().splitlines():
-        assert "3 authors, 0 writes, 7 calls" in line
+        assert "3 authors, 7 calls" in line
         assert "\x1b" not in line
+
+
+async def test_the_line_says_what_a_crawl_waits_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    crawler = crawler_with_calls()
+    crawler.engine = cast("Any", object())
+    progress = Progress(crawler, live=False)
+    pool = TokenPool.from_text("one")
+    crawl: Any = SimpleNamespace(
+        intake=SimpleNamespace(is_storage_away=False), session=SimpleNamespace(pool=pool, budget=Budget(10))
+    )
+    monkeypatch.setattr(crawler, "get_extension", lambda _kind: crawl)
+    monkeypatch.setattr(state, "held_back", lambda _engine: (1, 12.3))
+    monkeypatch.setattr(state, "requests_in_downloader", lambda _engine: 0)
+    monkeypatch.setattr(state, "responses_in_scraper", lambda _engine: 0)
+    assert progress._line() == "0 s: 3 authors, 7 of 10 calls (0/s), waiting 12 s to retry 1 request"
+    monkeypatch.setattr(state, "requests_in_downloader", lambda _engine: 2)
+    pool.pause(pool.aliases()[0], asyncio.get_running_loop().time() + 45)
+    assert progress._line().endswith("waiting 45 s before the next call (rate limit or Retry-After)")
+    crawl.intake.is_storage_away = True
+    assert progress._line().endswith("waiting for MongoDB")

@@ -62,6 +62,49 @@ def test_an_author_counts_once_whichever_sweeps_find_it() -> None:
     assert two.seen == {"2": False, "3": True}
 
 
+class CountedId(str):
+    """An id that counts how often it is looked up."""
+
+    __slots__ = ()
+    hashed = 0
+
+    def __hash__(self) -> int:
+        CountedId.hashed += 1
+        return super().__hash__()
+
+    def __eq__(self, other: object) -> bool:
+        return super().__eq__(other)
+
+
+@pytest.mark.parametrize("sweeps", [4, 200])
+def test_the_cost_of_an_author_does_not_grow_with_the_number_of_queries(sweeps: int) -> None:
+    search = search_with()
+    ids = [CountedId(number) for number in range(20)]
+    CountedId.hashed = 0
+    for number in range(sweeps):
+        sweep = search.begin(str(number), QUERIES[0])
+        search._take(sweep, sweep.new(ids))
+    assert search.authors == 20
+    assert CountedId.hashed <= 10 * len(ids) * sweeps
+
+
+def test_how_many_authors_are_expected() -> None:
+    search = search_with(max_pages="3")
+    assert search.expected is None
+    one, two = search.begin("one", QUERIES[0]), search.begin("two", QUERIES[1])
+    list(search.next(one))
+    search.read(one, 1, page("1", total=45), again=False)
+    assert search.expected == 45
+    list(search.next(two))
+    search.read(two, 1, page("2", total=5000), again=False)
+    assert search.expected == (45 + 60) // 2  # of one query, as the arguments say
+    limited = search_with(max_authors="10")
+    sweep = limited.begin("one", QUERIES[0])
+    list(limited.next(sweep))
+    limited.read(sweep, 1, page("1", total=45), again=False)
+    assert limited.expected == 10
+
+
 def test_authors_beyond_max_authors_are_seen_and_do_not_count() -> None:
     search = search_with(max_authors="2")
     sweep = search.begin("one", QUERIES[0])

@@ -9,7 +9,7 @@ import argparse
 import sys
 from abc import abstractmethod
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -19,6 +19,8 @@ from scrapy.commands import ScrapyCommand
 
 from xingtu_crawler.arguments.wording import nearest, shown
 from xingtu_crawler.engine.log import guarded, redacted
+from xingtu_crawler.engine.scrapy_settings import check_settings, check_values
+from xingtu_crawler.engine.streams import discard_output, secure_streams
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading, raising_storage_errors
@@ -65,10 +67,30 @@ class ProjectCommand(ScrapyCommand):
             for option, details in self.own_options.items():
                 group.add_argument(option, **details)
 
+    def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
+        """Apply Scrapy's own options; exit with one line where one of them, or a setting, cannot be used."""
+        secure_streams()
+        with self.one_error_line():
+            check_values(dict(_pairs(opts.set)))
+            try:
+                super().process_options(args, opts)
+            except OSError as error:
+                raise UserError(
+                    f"Cannot write {opts.pidfile} ({error.strerror}): name another file with --pidfile."
+                ) from None
+            assert self.settings is not None
+            check_settings(self.settings)
+        if self.exitcode:
+            sys.exit(self.exitcode)
+
     def run(self, args: list[str], opts: argparse.Namespace) -> None:
         """Do what the command is for; a `UserError` becomes one line on standard error and an exit code."""
-        with self.one_error_line():
-            self.execute(args, opts)
+        try:
+            with self.one_error_line():
+                self.execute(args, opts)
+            sys.stdout.flush()
+        except BrokenPipeError:
+            discard_output()
 
     @abstractmethod
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
@@ -89,7 +111,8 @@ class ProjectCommand(ScrapyCommand):
             with guarded():
                 yield
         except UserError as error:
-            sys.stderr.write(f"error: {redacted(str(error))}\n")
+            with suppress(OSError):  # a closed pipe
+                sys.stderr.write(f"error: {redacted(str(error))}\n")
             self.exitcode = 1 if isinstance(error, PlanError) else 2
 
     def positional(self, args: Sequence[str], *, at_most: int = 0) -> list[str]:
@@ -100,9 +123,13 @@ class ProjectCommand(ScrapyCommand):
             remedy = f"did you mean {hint}?" if hint else f"run scrapy {self.name} -h for the options."
             raise ArgumentError(f"Unknown option {shown(option)}: {remedy}")
         if words[at_most:]:
+            word = shown(words[at_most])
+            if "=" in word:
+                raise ArgumentError(
+                    f"scrapy {self.name} does not take {word!r}: write arguments of a spider as -a {word}"
+                )
             raise ArgumentError(
-                f"scrapy {self.name} does not take {shown(words[at_most])!r}: run scrapy {self.name} -h for what it "
-                "takes."
+                f"scrapy {self.name} does not take {word!r}: run scrapy {self.name} -h for what it takes."
             )
         return words
 
@@ -123,4 +150,23 @@ class ProjectCommand(ScrapyCommand):
     def show(self, tables: RenderableType, *, to_stderr: bool = False) -> None:
         """Print tables on standard output, or on standard error."""
         stream = sys.stderr if to_stderr else sys.stdout
-        Console(stderr=to_stderr, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)
+        try:
+            _Console(stderr=to_stderr, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)
+            stream.flush()
+        except BrokenPipeError:
+            discard_output()
+
+
+class _Console(Console):
+    """Rich's console, which would end the process with exit code 1 where `| head` has read enough."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise, so that the command keeps its exit code."""
+        raise BrokenPipeError
+
+
+def _pairs(options: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield the settings of `-s`; Scrapy refuses those without `=`."""
+    for option in options:
+        name, _, value = option.partition("=")
+        yield name, value

@@ -24,6 +24,8 @@ from xingtu_crawler.commands.base import ProjectCommand
 from xingtu_crawler.dataset.crawl_summary import render
 from xingtu_crawler.engine.feeds import check_feeds, writes_to_stdout
 from xingtu_crawler.engine.log import logger_levels, redacted
+from xingtu_crawler.engine.scrapy_settings import check_log
+from xingtu_crawler.engine.streams import secure_log
 from xingtu_crawler.exceptions import ArgumentError, UserError
 from xingtu_crawler.extensions.progress import Progress
 from xingtu_crawler.extensions.refusal import REFUSAL_STAT
@@ -59,6 +61,8 @@ class Command(ProjectCommand, ScrapyCrawl):
         super().process_options(args, opts)
         with self.one_error_line():
             _ = self.options
+            assert self.settings is not None
+            check_log(self.settings)
         if self.exitcode:
             sys.exit(self.exitcode)
 
@@ -67,6 +71,7 @@ class Command(ProjectCommand, ScrapyCrawl):
         _refuse_options(args)
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
+        secure_log()
         crawler = self.checked_crawler(args, opts.spargs)
         end_on_hangup()
         with self.less_log():

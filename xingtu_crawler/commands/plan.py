@@ -33,6 +33,7 @@ from xingtu_crawler.dataset.plan_estimate import (
     together,
 )
 from xingtu_crawler.engine.log import logger_levels
+from xingtu_crawler.engine.streams import secure_log
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.context import CrawlContext
 from xingtu_crawler.extensions.crawl import Crawl
@@ -106,6 +107,7 @@ class Command(CrawlCommand):
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print the plan; raises `PlanError` if page 1 was requested and could not be fetched."""
         sys.excepthook = print_redacted
+        secure_log()
         found = self._plan(args, opts.spargs, no_calls=opts.no_calls)
         if opts.json:
             sys.stdout.write(json.dumps(found) + "\n")

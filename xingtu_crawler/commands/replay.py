@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from typing import ClassVar
 
 from xingtu_crawler.commands.base import OwnOptions, ProjectCommand
-from xingtu_crawler.dataset.status import without_ids
+from xingtu_crawler.items.validation import without_ids
 from xingtu_crawler.storage.reader import require_dataset
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine

@@ -6,7 +6,6 @@ Knows collections and their indexes, nothing of command lines and tables.
 from __future__ import annotations
 
 import asyncio
-import re
 from collections import Counter
 from datetime import datetime, timedelta
 from decimal import Decimal
@@ -19,6 +18,7 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.api.tokens import QUOTA_ZONE
+from xingtu_crawler.items.validation import without_ids
 from xingtu_crawler.storage.collections import (
     AUTHORS,
     DAILY_CALLS,
@@ -45,7 +45,6 @@ _SAMPLE = 2000
 _DAY = {"$dateToString": {"date": "$started_at", "format": "%Y-%m-%d", "timezone": "+08:00"}}
 _DECIMALS = 4
 """Places of a cost that is divided among days: as many as a balance has."""
-_NUMBER = re.compile(r"\d{5,}")
 
 
 async def read(
@@ -85,11 +84,6 @@ async def read(
         "documents": documents,
         "history": await _history(database, documents[HISTORY]),
     }
-
-
-def without_ids(reason: str) -> str:
-    """Return a quarantine reason without the ids in it, so that equal reasons are equal."""
-    return _NUMBER.sub("…", reason)
 
 
 async def _count(collection: AsyncCollection[dict[str, Any]], exact_up_to: int) -> dict[str, Any]:

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import json
+import logging
+import os
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import IO, Any, cast
 
-from scrapy import Field
+from scrapy import Field, Spider
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 from scrapy.exporters import BaseItemExporter, CsvItemExporter, XmlItemExporter
-from scrapy.extensions.feedexport import FeedExporter
+from scrapy.extensions.feedexport import FeedExporter, StdoutFeedStorage
 
+from xingtu_crawler.engine.streams import discard_output
 from xingtu_crawler.exceptions import ArgumentError
+
+logger = logging.getLogger(__name__)
 
 _NOT_IN_XML = str.maketrans({"\ufffe": r"\ufffe", "\uffff": r"\uffff"})
 
@@ -38,6 +45,34 @@ class XmlExporter(_NestedAsJson, XmlItemExporter):
     """Scrapy's XML exporter; `data` and `crawl` of a record are JSON text."""
 
 
+class StdoutStorage(StdoutFeedStorage):
+    """Standard output as a feed; where its reader has read enough (`| head`), the crawl goes on without it."""
+
+    def open(self, spider: Spider) -> IO[bytes]:
+        """Return the file that the exporter writes to."""
+        return cast("IO[bytes]", _OpenEnded(self._stdout))
+
+
+class _OpenEnded(io.BufferedIOBase):
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._has_reader = True
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: Any) -> int:
+        if self._has_reader:
+            try:
+                self._file.write(data)
+                self._file.flush()  # an error shows here, and not when the process exits
+            except BrokenPipeError:
+                self._has_reader = False
+                discard_output()
+                logger.warning("Standard output was closed: the feed ends here, and the crawl goes on")
+        return len(data)
+
+
 def check_feeds(crawler: Crawler) -> None:
     """Raise `ArgumentError` if Scrapy cannot write the feeds of a crawl: it would crawl without them."""
     if not crawler.settings["FEEDS"]:
@@ -53,6 +88,20 @@ def check_feeds(crawler: Crawler) -> None:
         raise ArgumentError(
             'FEEDS cannot be read: it must be a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}.'
         ) from None
+    for uri in map(str, crawler.settings["FEEDS"]):
+        _check_folder(uri)
+
+
+def _check_folder(uri: str) -> None:
+    """Raise `ArgumentError` if a local file cannot be written."""
+    if "://" in uri.removeprefix("file://") or uri.startswith("stdout:"):
+        return
+    path = Path(uri.removeprefix("file://").partition("%(")[0] or ".")
+    if path.is_dir() and "%(" not in uri:
+        raise ArgumentError(f"FEEDS cannot be written: {path} is a folder.")
+    existing = next(each for each in (path, *path.absolute().parents) if each.exists())
+    if not os.access(existing, os.W_OK) or not (existing.is_dir() or existing == path):
+        raise ArgumentError(f"FEEDS cannot be written: no file can be written at {path}.")
 
 
 def writes_to_stdout(crawler: Crawler) -> bool:

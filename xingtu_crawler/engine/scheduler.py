@@ -54,6 +54,10 @@ class DelayScheduler(Scheduler):
         """Return whether a request is queued or held back: the spider is not idle then."""
         return bool(self._heap) or super().has_pending_requests()
 
+    def held_back(self) -> tuple[int, float]:
+        """Return the number of requests that are held back, and the seconds until the first one is sent."""
+        return len(self._heap), max(0.0, self._heap[0][0] - time.monotonic()) if self._heap else 0.0
+
     def close(self, reason: str) -> Deferred[None] | None:
         """Drop the requests that are held back: the next run sends them."""
         if self._timer:

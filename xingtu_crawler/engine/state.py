@@ -11,6 +11,8 @@ from scrapy.core.engine import ExecutionEngine
 from scrapy.core.scraper import Scraper
 from scrapy.middleware import MiddlewareManager
 
+from xingtu_crawler.engine.scheduler import DelayScheduler
+
 
 def has_started(engine: ExecutionEngine) -> bool:
     """Return whether the engine has ever run; False while the crawl is being opened.
@@ -39,6 +41,12 @@ def responses_in_scraper(engine: ExecutionEngine) -> int:
     """Return the number of responses whose callbacks and item pipelines have not finished: not durable yet."""
     slot = engine.scraper.slot
     return len(slot.active) if slot else 0
+
+
+def held_back(engine: ExecutionEngine) -> tuple[int, float]:
+    """Return the number of requests that the scheduler holds back, and the seconds until the first one is sent."""
+    scheduler = engine._slot.scheduler if engine._slot else None
+    return scheduler.held_back() if isinstance(scheduler, DelayScheduler) else (0, 0.0)
 
 
 def has_spider_arguments(manager: MiddlewareManager) -> bool:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from xingtu_crawler.storage.claims import Claims
 from xingtu_crawler.storage.sweeps import Sweeps
@@ -48,6 +48,25 @@ class CrawlContext:
     """The reasons for the verdict on the crawl; see `verdict.KINDS`."""
 
 
+class Done(NamedTuple):
+    """How much of something is done, and of how much as far as is known."""
+
+    done: int
+    total: int | None = None
+    is_estimate: bool = False
+
+    def of(self, what: str) -> str:
+        """Return it in words: `96 of ~393 authors`."""
+        if self.total is None or self.total < self.done:
+            return f"{self.done:,} {what}"
+        return f"{self.done:,} of {'~' if self.is_estimate else ''}{self.total:,} {what}"
+
+    @property
+    def left(self) -> int | None:
+        """How much is left; None where that is unknown."""
+        return None if self.total is None else max(0, self.total - self.done)
+
+
 class ContextSpider(Protocol):
     """The part of a spider that its crawl knows."""
 
@@ -60,3 +79,6 @@ class ContextSpider(Protocol):
 
     def begin(self, context: CrawlContext) -> None:
         """Take over the context; called once, before `start` is iterated."""
+
+    def progress(self, authors: int, fresh: int) -> Mapping[str, Done]:
+        """Return how far the crawl is, by what is counted; takes the authors found and the details up to date."""

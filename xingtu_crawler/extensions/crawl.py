@@ -26,6 +26,7 @@ from xingtu_crawler.mongo.outages import brief
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT, Outcome
 from xingtu_crawler.storage.daily_calls import DailyCalls
+from xingtu_crawler.storage.dates import correct_dates
 from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import load_spilled
@@ -107,6 +108,13 @@ class Crawl:
             when_over=self._storage_lost,
         )
         await prove_writes(store.database, store.outages)
+        if count := await correct_dates(store.database, store.outages, now=self.run.started_at):
+            self.findings.add(
+                "dated_ahead",
+                "{count} documents were dated in the future: their dates are corrected, and their details count as old",
+                count=count,
+            )
+            logger.warning("%d documents are dated in the future, as a clock was wrong: they are fetched again", count)
         await store.catch_up()
         await store.runs.mark_crashed(now=self.run.started_at)
         return store

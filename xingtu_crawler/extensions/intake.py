@@ -40,6 +40,11 @@ class Intake:
         self._recorder, self._outages = recorder, outages
 
     @property
+    def is_storage_away(self) -> bool:
+        """Whether answers wait for MongoDB to come back."""
+        return self._outages is not None and self._outages.is_waiting
+
+    @property
     def recorder(self) -> Recorder:
         """What stores answers."""
         assert self._recorder is not None, "the store is opened before the first request"

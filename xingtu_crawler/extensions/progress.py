@@ -1,4 +1,4 @@
-"""Progress: a live line on a terminal, elsewhere a log line every 10 s."""
+"""Progress: a live line on a terminal, elsewhere a log line every 10 s; `progress_line` has its words."""
 
 from __future__ import annotations
 
@@ -15,6 +15,11 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 from scrapy.exceptions import NotConfigured
 
+from xingtu_crawler.engine import state
+from xingtu_crawler.extensions import progress_line
+from xingtu_crawler.extensions.context import Done
+from xingtu_crawler.extensions.crawl import Crawl
+from xingtu_crawler.extensions.progress_line import Rate, Situation
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import Outcome
 
@@ -33,6 +38,7 @@ class Progress:
         self._live = Live(console=Console(stderr=True), transient=True, auto_refresh=False) if live else None
         self._task: asyncio.Task[None] | None = None
         self._started_at = time.monotonic()
+        self._rate = Rate()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -78,11 +84,35 @@ class Progress:
     def _line(self) -> str:
         seconds = time.monotonic() - self._started_at
         now = Outcome.of(self._crawler.stats.get_stats(), "", seconds=seconds)
-        trouble = f", {now.retries} retries" if now.retries else ""
+        self._rate.add(seconds, now.calls)
+        crawl = self._crawler.get_extension(Crawl)
+        of_spider = getattr(self._crawler.spider, "progress", None)  # a spider of the user's own has none
+        progress = of_spider(now.authors, now.fresh) if of_spider else {"authors": Done(now.authors)}
+        calls = Done(now.calls, crawl.session.budget.max_calls if crawl else None)
         failed = now.open_failures + now.terminal_failures
-        trouble += f", {failed} failed" if failed else ""
-        trouble += f", {now.quarantined} quarantined" if now.quarantined else ""
-        return (
-            f"{seconds:.0f} s: {now.authors} authors, {sum(now.stored.values())} writes, {now.calls} calls "
-            f"({now.calls / seconds:.0f}/s){trouble}"
+        counts = {"retries": now.retries, "failed": failed, "quarantined": now.quarantined}
+        wait = None if crawl is None else progress_line.waits_for(self._situation(crawl))
+        notes = [f"{count:,} {what}" for what, count in counts.items() if count] + ([wait] if wait else [])
+        details = progress.get("details")
+        left = [each for each in (details.left if details else None, calls.left) if each is not None]
+        return progress_line.line(
+            seconds,
+            progress,
+            calls=calls,
+            rate=self._rate.per_second,
+            left=min(left, default=None),
+            notes=notes,
+        )
+
+    def _situation(self, crawl: Crawl) -> Situation:
+        engine, now = self._crawler.engine, asyncio.get_running_loop().time()
+        held, held_for = state.held_back(engine)
+        return Situation(
+            storage_is_away=crawl.intake.is_storage_away,
+            pace=crawl.session.pool.pause_left(now),
+            held=held,
+            held_for=held_for,
+            open_calls=state.requests_in_downloader(engine),
+            in_work=state.responses_in_scraper(engine),
+            silence=self._rate.silence,
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass, field
 
 from xingtu_crawler.exceptions import IdentityError
@@ -10,6 +11,8 @@ from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
 from xingtu_crawler.items.page import SearchPage, parse_page
 from xingtu_crawler.items.parsing import Parsed, parse
 from xingtu_crawler.items.search import star_id_of
+
+_NUMBER = re.compile(r"\d{5,}")
 
 
 @dataclass(slots=True)
@@ -43,6 +46,11 @@ def reason_of(error: Exception) -> str:
     """Return in one line why an answer cannot be a document: its own fault, or a defect of this project."""
     said = str(error).split("\n")[0]
     return said if isinstance(error, IdentityError) else f"{type(error).__name__}: {said}"[:300]
+
+
+def without_ids(reason: str) -> str:
+    """Return a reason without the ids in it, so that equal reasons are equal."""
+    return _NUMBER.sub("…", reason)
 
 
 def validate_detail(answer: DetailAnswer) -> ValidDetail:

@@ -11,13 +11,12 @@ from scrapy.exceptions import DropItem
 from scrapy.statscollectors import StatsCollector
 
 from xingtu_crawler.api.endpoints import SEARCH
-from xingtu_crawler.dataset.status import without_ids
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
-from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page
+from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page, without_ids
 
 logger = logging.getLogger(__name__)
 

@@ -15,7 +15,7 @@ from xingtu_crawler.arguments.square import parse_square
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import IdentityError
-from xingtu_crawler.extensions.context import CrawlContext
+from xingtu_crawler.extensions.context import CrawlContext, Done
 from xingtu_crawler.items.answers import SearchAnswer
 from xingtu_crawler.items.page import parse_page
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_request, needs_storage, utc_now
@@ -48,6 +48,11 @@ class AuthorSquareSpider(XingtuSpider):
     def close_reason(self) -> str | None:
         """Why the crawl is over when nothing is left to be done; None for `finished`."""
         return self.search.close_reason
+
+    @property
+    def expected_authors(self) -> Done:
+        """How many authors the search will find; an estimate, as queries overlap and pages shift."""
+        return Done(0, self.search.expected, is_estimate=True)
 
     # --- Sweeps begin --------------------------------------------------------------------------------------
 

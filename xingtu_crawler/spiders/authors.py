@@ -9,6 +9,7 @@ from typing import Any
 
 from xingtu_crawler.arguments.authors import parse_authors
 from xingtu_crawler.arguments.star_ids import read_star_ids
+from xingtu_crawler.extensions.context import Done
 from xingtu_crawler.spiders.author_limit import AuthorLimit
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, needs_storage
 from xingtu_crawler.storage.claims import DetailKey
@@ -37,6 +38,12 @@ class AuthorsSpider(XingtuSpider):
     def close_reason(self) -> str | None:
         """Why the crawl is over when nothing is left to be done; None for `finished`."""
         return "max_authors" if self._limit.is_reached else None
+
+    @property
+    def expected_authors(self) -> Done:
+        """The authors that are listed; None where MongoDB selects them."""
+        limits = [each for each in (self.arguments.listed, self.details.max_authors) if each is not None]
+        return Done(0, min(limits, default=None))
 
     @property
     def newer_than(self) -> datetime:

@@ -26,7 +26,7 @@ from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import StorageError
-from xingtu_crawler.extensions.context import CrawlContext
+from xingtu_crawler.extensions.context import CrawlContext, Done
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.spiders.backlog import Backlog
 from xingtu_crawler.storage.claims import DetailKey, details_of
@@ -71,6 +71,7 @@ class XingtuSpider(Spider):
         self.typed_arguments = as_text(arguments)
         self.reading = asyncio.Lock()
         """Held while `start()` reads MongoDB, so that `finish()` waits for it."""
+        self._answered_details = 0
         self.parse_arguments(self.typed_arguments)
 
     @classmethod
@@ -128,6 +129,21 @@ class XingtuSpider(Spider):
     def newer_than(self) -> datetime:
         """Details fetched since then are up to date; those that this run has fetched always are."""
         return self.context.started_at - self.details.max_age
+
+    @property
+    def expected_authors(self) -> Done:
+        """How many authors the crawl has looked at, and how many there are as far as is known."""
+        return Done(0)
+
+    def progress(self, authors: int, fresh: int) -> dict[str, Done]:
+        """Return how far the crawl is: `authors` of them were found, `fresh` details were up to date."""
+        expected = self.expected_authors
+        per_author = len(self.details.platforms) * len(self.details.endpoints)
+        details = None if expected.total is None else expected.total * per_author
+        parts = {"authors": expected._replace(done=authors)}
+        if per_author:
+            parts["details"] = Done(self._answered_details + fresh, details, expected.is_estimate)
+        return parts
 
     # --- Which details are requested -----------------------------------------------------------------------
 
@@ -208,6 +224,7 @@ class XingtuSpider(Spider):
 
     def _answered(self) -> Iterator[Request]:
         self.backlog.remove(1)
+        self._answered_details += 1
         return self.follow_up()
 
 

@@ -52,6 +52,8 @@ class Search:
         self.sweeps: dict[str, Sweep] = {}
         self.authors = 0
         """Authors that count: distinct in the crawl and within `max_authors`."""
+        self._found: set[str] = set()
+        """The authors of all sweeps: with hundreds of sweeps, a look into each of them would take minutes."""
         self._arguments = arguments
         self._has_room = has_room
         self._waiting: deque[Sweep] = deque()
@@ -69,6 +71,25 @@ class Search:
         """`max_authors` once that many authors count, else None."""
         limit = self._arguments.details.max_authors
         return limit if limit is not None and self.authors >= limit else None
+
+    @property
+    def expected(self) -> int | None:
+        """Number of authors that the search will find, by what the API counts; None before the first page.
+
+        A query that has not begun is expected to find as many authors as the others on average.
+        """
+        max_pages, max_authors = self._arguments.max_pages, self._arguments.details.max_authors
+        known = [
+            len(sweep.seen)
+            if sweep.phase is Phase.DONE
+            else min(sweep.total_count or 0, RESULT_CAP, (max_pages or RESULT_CAP) * PAGE_SIZE)
+            for sweep in self.sweeps.values()
+            if sweep.phase is Phase.DONE or sweep.total_count is not None
+        ]
+        if not known:
+            return None
+        expected = sum(known) * len(self._arguments.queries) // len(known)
+        return expected if max_authors is None else min(expected, max_authors)
 
     # --- Sweeps begin --------------------------------------------------------------------------------------
 
@@ -141,13 +162,13 @@ class Search:
     def _take(self, sweep: Sweep, new: Sequence[str]) -> list[str]:
         """Return those authors, new in a sweep, who are new in the crawl and within `max_authors`."""
         limit = self._arguments.details.max_authors
-        others = [other.seen for other in self.sweeps.values() if other is not sweep]
         taken: list[str] = []
         for star_id in new:
             is_within = limit is None or self.authors + len(taken) < limit
-            sweep.seen[star_id] = is_within and not any(star_id in seen for seen in others)
+            sweep.seen[star_id] = is_within and star_id not in self._found
             if sweep.seen[star_id]:
                 taken.append(star_id)
+        self._found.update(new)
         self.authors += len(taken)
         return taken
 
