@@ -25,11 +25,12 @@ from scrapy.exceptions import (
 from scrapy.http import Headers, Response
 from yarl import URL
 
-from xingtu_crawler.api.compression import Plain, decompressed
+from xingtu_crawler.api.compression import decompressed
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.extensions.crawl import Crawl
+from xingtu_crawler.middlewares.large_bodies import CountedBody, LargeBodies
 from xingtu_crawler.options import Options
 
 _NOTHING_SECRET = Redactor([])
@@ -54,7 +55,7 @@ class TokenDownloadHandler:
         self._timeout = options.download_timeout
         self._headers = Headers({**options.request_headers, "User-Agent": options.user_agent})
         self._sent_headers = _sent(self._headers)
-        self._reads_on = asyncio.Lock()
+        self._large_bodies = LargeBodies()
         self._wire: aiohttp.ClientSession | None = None
         self._tokens: dict[str, tuple[str, Redactor]] = {}
 
@@ -128,16 +129,15 @@ class TokenDownloadHandler:
             proxy_headers={"Authorization": authorization} if authorization else None,
         ) as answer:
             request.meta["download_latency"] = now() - begun
-            came = await self._read(answer)
-            plain = decompressed(came.body, answer.headers.get("Content-Encoding", ""), self._most_read)
+            body, flags = await self._body(answer, redactor)
             kind = Response if redactor is _NOTHING_SECRET else ApiResponse
             return kind(
                 request.url,
                 status=answer.status,
                 headers=_headers(answer, redactor),
-                body=redactor.body(plain.body),
+                body=body,
                 request=request,
-                flags=self._flags(len(plain.body), is_cut=came.is_cut or plain.is_cut),
+                flags=flags,
             )
 
     def _session(self) -> aiohttp.ClientSession:
@@ -159,19 +159,24 @@ class TokenDownloadHandler:
     def _limit(self, request: Request) -> float:
         return float(request.meta.get("download_timeout", self._timeout))
 
-    def _flags(self, size: int, *, is_cut: bool) -> list[str]:
-        if is_cut:
-            return [CUT, TOO_LARGE]
-        return [TOO_LARGE] if 0 < self._max_size < size else []
-
-    async def _read(self, answer: aiohttp.ClientResponse) -> Plain:
+    async def _body(self, answer: aiohttp.ClientResponse, redactor: Redactor) -> tuple[bytes, list[str]]:
+        """Return the body, without compression and tokens, and the flags of the response."""
+        label = answer.headers.get("Content-Encoding", "")
         chunks: list[bytes] = []
-        if not await self._gather(answer, chunks, self._max_size):
-            # One after the other: as many as there are calls in flight would fill the memory.
-            async with self._reads_on:
-                if not await self._gather(answer, chunks, self._most_read):
-                    return Plain(b"".join(chunks)[: self._most_read], is_cut=True)
-        return Plain(b"".join(chunks))
+        is_whole = await self._gather(answer, chunks, self._max_size)
+        if is_whole:
+            plain = decompressed(b"".join(chunks), label, self._max_size)
+            if not plain.is_cut:
+                return redactor.body(plain.body), []
+        give_back = await self._large_bodies.wait_for_room()
+        try:
+            is_whole = is_whole or await self._gather(answer, chunks, self._most_read)
+            plain = decompressed(b"".join(chunks)[: self._most_read], label, self._most_read)
+            body = CountedBody.of(redactor.body(plain.body), give_back)
+        except BaseException:
+            give_back()
+            raise
+        return body, [TOO_LARGE] if is_whole and not plain.is_cut else [CUT, TOO_LARGE]
 
     async def _gather(self, answer: aiohttp.ClientResponse, chunks: list[bytes], limit: int) -> bool:
         """Read on until the body ends, which returns True, or is longer than `limit` (0: no limit)."""
