@@ -12,6 +12,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from xingtu_crawler.api import pieces
 from xingtu_crawler.api.credentials import SANDBOX_TOKEN
 from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.secrets import MASK, Redactor
@@ -93,6 +94,15 @@ def test_other_bytes_are_left_as_they_are(body: bytes) -> None:
 def test_escapes_of_other_text_are_left_as_they_are(text: str, escape: str, encoding: str) -> None:
     body = ESCAPES[escape](text.encode(errors="replace").decode()).encode(encoding)
     assert REDACTOR.body(body) == body
+
+
+@pytest.mark.parametrize("escape", ["plain", "percent twice", "JSON by number"])
+@pytest.mark.parametrize("before", [0, -1, -8, -31, -32, -200, 1, 40])
+def test_a_piece_disappears_where_a_large_body_is_divided(escape: str, before: int) -> None:
+    written = ESCAPES[escape](TOKEN).encode()
+    for boundary in (pieces._PART, 2 * pieces._PART):
+        body = b"x" * (boundary + before) + written + b"y" * pieces._PART
+        assert REDACTOR.body(body) == b"x" * (boundary + before) + MASK.encode() + b"y" * pieces._PART
 
 
 def test_each_piece_leaves_one_mask() -> None:

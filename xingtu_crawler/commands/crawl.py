@@ -71,7 +71,6 @@ class Command(ProjectCommand, ScrapyCrawl):
         _refuse_options(args)
         assert self.crawler_process is not None
         sys.excepthook = print_redacted
-        secure_log()
         crawler = self.checked_crawler(args, opts.spargs)
         end_on_hangup()
         with self.less_log():
@@ -97,6 +96,7 @@ class Command(ProjectCommand, ScrapyCrawl):
             choice = f"did you mean {hint}?" if hint else f"name one of {', '.join(names)}."
             raise UserError(f"There is no spider {name!r}: {choice}")
         crawler = self.crawler_process.create_crawler(name)
+        secure_log()  # a crawler opens the log once more
         if issubclass(crawler.spidercls, XingtuSpider):
             crawler.spidercls(**arguments)
             Options.read(crawler.settings).token_pool()

@@ -107,7 +107,6 @@ class Command(CrawlCommand):
     def execute(self, args: list[str], opts: argparse.Namespace) -> None:
         """Print the plan; raises `PlanError` if page 1 was requested and could not be fetched."""
         sys.excepthook = print_redacted
-        secure_log()
         found = self._plan(args, opts.spargs, no_calls=opts.no_calls)
         if opts.json:
             sys.stdout.write(json.dumps(found) + "\n")
@@ -152,6 +151,7 @@ class Command(CrawlCommand):
         assert self.crawler_process is not None
 
         crawler = self.crawler_process.create_crawler(FirstPagesSpider)
+        secure_log()
         refusals = {"xingtu_crawler.extensions.refusal": logging.CRITICAL}  # printed by this command
         with self.less_log(), logger_levels(refusals):
             self.crawler_process.crawl(crawler, **arguments)

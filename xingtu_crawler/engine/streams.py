@@ -25,6 +25,7 @@ def secure_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     _escape(sys.stdout)
     _escape(sys.stderr)
+    logging.raiseExceptions = False  # no tracebacks about the log itself; see `secure_log`
 
 
 def secure_log() -> None:
@@ -59,4 +60,5 @@ class _Report:
 
 def _escape(stream: object) -> None:
     if isinstance(stream, io.TextIOWrapper):
-        stream.reconfigure(errors="backslashreplace")
+        with suppress(OSError):  # a full disk
+            stream.reconfigure(errors="backslashreplace")

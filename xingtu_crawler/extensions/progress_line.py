@@ -94,7 +94,7 @@ def line(
         notes: what else there is to say, such as the number of retries.
     """
     done = [part.of(what) for what, part in parts.items()]
-    eta = [f"about {time(left / rate)} left"] if left and rate > 0 else []
+    eta = [f"about {time(left / rate)} left"] if left and rate > 0 and left >= rate else []
     made = f"{calls.of('calls')} ({rate:.0f}/s)"
     return f"{time(seconds)}: {', '.join([*done, made, *eta, *notes])}"
 
