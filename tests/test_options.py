@@ -130,7 +130,7 @@ def test_any_text_is_read_or_refused_in_one_line(name: str, value: str | None) -
 
 @given(value=st.text() | st.floats() | st.integers())
 def test_scrapy_can_read_every_number_that_passes(value: object) -> None:
-    for name in ("CONCURRENT_REQUESTS", "CONCURRENT_ITEMS", "DOWNLOAD_MAXSIZE", "DOWNLOAD_TIMEOUT"):
+    for name in ("CONCURRENT_REQUESTS", "DOWNLOAD_MAXSIZE", "DOWNLOAD_TIMEOUT"):
         try:
             Options.read({name: value})
         except UserError:

@@ -242,15 +242,6 @@ class Options(BaseModel):
         form=_ONE_OR_MORE,
         ge=1,
     )
-    concurrent_items: Whole = _setting(
-        SCRAPY,
-        "CONCURRENT_ITEMS",
-        1,
-        "Number of tasks that Scrapy starts for the output of each callback. A callback yields one item here, so more "
-        "tasks only cost time.",
-        form=_ONE_OR_MORE,
-        ge=1,
-    )
     download_timeout: Number = _setting(
         SCRAPY,
         "DOWNLOAD_TIMEOUT",

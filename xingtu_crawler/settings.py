@@ -87,10 +87,8 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.engine.process_state.ProcessState": -10,
         "xingtu_crawler.extensions.crawl.Crawl": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
-        "xingtu_crawler.engine.stats.TimesOnly": 0,
         "xingtu_crawler.engine.scraper.DirectScraping": 0,
         "xingtu_crawler.engine.scrapy_settings.WithoutEffect": 0,
-        "scrapy.extensions.corestats.CoreStats": None,
         # Logs pages and items per minute; extensions/progress.py logs calls and authors.
         "scrapy.extensions.logstats.LogStats": None,
     },
@@ -110,10 +108,6 @@ API_CRAWL: dict[str, Any] = {
     # The claims in MongoDB prevent duplicates; a set of a million fingerprints would cost memory.
     "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
     "LOG_FORMATTER": "xingtu_crawler.engine.log.XingtuLogFormatter",
-    # Scrapy would parse the source of the callback at every response, as it does not cache bound methods.
-    "WARN_ON_GENERATOR_RETURN_VALUE": False,
-    # Scrapy starts this many tasks for the output of each callback; here that is one item.
-    "CONCURRENT_ITEMS": 1,
     "DEFAULT_REQUEST_HEADERS": {"Accept": "application/json", "Accept-Encoding": "gzip"},
     "USER_AGENT": "xingtu-crawler",
     # The API never redirects; a redirect would carry the token elsewhere.

@@ -300,17 +300,6 @@ def test_a_download_error_is_one_line() -> None:
     assert said["msg"] % said["args"] == "Error downloading <GET https://api.example.com>"
 
 
-@pytest.mark.parametrize(("level", "says"), [("DEBUG", True), ("INFO", False), (10, True), ("WARNING", False)])
-def test_messages_about_single_calls_are_built_only_if_they_are_logged(level: str | int, says: bool) -> None:
-    formatter = XingtuLogFormatter.from_crawler(
-        get_crawler(settings_dict={"LOG_LEVEL": level, "DOWNLOAD_VERIFY_CERTIFICATES": True})
-    )
-    request = Request("https://example.com")
-    spider = Spider("some")
-    assert (formatter.crawled(request, Response(request.url), spider) is not None) == says
-    assert (formatter.scraped("an answer", None, spider) is not None) == says
-
-
 def test_the_record_factory_is_restored_unless_another_library_has_replaced_it() -> None:
     logging.setLogRecordFactory(logging.LogRecord)
     with guarded(), guarded():

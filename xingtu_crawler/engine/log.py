@@ -80,32 +80,12 @@ def redacted(text: str) -> str:
 
 
 class XingtuLogFormatter(LogFormatter):
-    """Scrapy's messages without the items: an answer has up to 70 kB, and a million of them fill a disk.
-
-    Messages about single calls are not built at all unless the log's level shows them.
-    """
-
-    def __init__(self, *, every_call: bool = True) -> None:
-        super().__init__()
-        self._every_call = every_call
-
-    @classmethod
-    def from_crawler(cls, crawler: Crawler) -> Self:
-        """Read the level of the log from the settings."""
-        return cls(every_call=Options.read(crawler.settings).log_level <= logging.DEBUG)
-
-    def crawled(  # type: ignore[override]  # None is documented: nothing is logged then
-        self, request: Request, response: Response, spider: Spider
-    ) -> LogFormatterResult | None:
-        """Return the message about a response."""
-        return super().crawled(request, response, spider) if self._every_call else None
+    """Scrapy's messages without the items: an answer has up to 70 kB, and a million of them fill a disk."""
 
     def scraped(  # type: ignore[override]
         self, item: Any, response: Response | Failure | None, spider: Spider
     ) -> LogFormatterResult | None:
         """Return the message about a stored item."""
-        if not self._every_call:
-            return None
         return {"level": logging.DEBUG, "msg": "Stored %(item)s", "args": {"item": item}}
 
     def dropped(  # type: ignore[override]
