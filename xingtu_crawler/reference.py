@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 from pydantic.fields import FieldInfo
 
 from xingtu_crawler.arguments.tables import AUTHORS_ARGUMENTS, SQUARE_ARGUMENTS, Argument
 from xingtu_crawler.options import API, RETRYING, SCRAPY, STORAGE, fields, form
-from xingtu_crawler.outcome import AFTER_FAILURES, AFTER_QUARANTINE, CLOSE_REASONS, CloseReason
+from xingtu_crawler.outcome import CLOSE_REASONS, SCRAPYS_REASONS, UNKNOWN_REASON, CloseReason
+from xingtu_crawler.verdict import KINDS, MEANINGS, Verdict
 
 _ABOVE_SETTINGS = """\
 # Settings
@@ -30,8 +30,8 @@ _BELOW_SETTINGS = """
 `JOBDIR` is not needed: to resume a crawl, run the same command again. The crawl finds what is missing in MongoDB, which
 knows it better than a queue that was written before the last responses arrived.
 
-`CLOSESPIDER_*` and `MEMUSAGE_*` close a crawl as the limits of this project do: it sends no further request and stores
-what is in flight. The exit code is then 1.
+`CLOSESPIDER_*` and `MEMUSAGE_*` end a crawl in the middle of its work: it sends no further request and stores what is
+in flight. The run is then [incomplete](close-reasons.md#scrapys-own), with exit code 1.
 
 ## When the token is sent
 
@@ -60,17 +60,25 @@ def _row(name: str, field: FieldInfo) -> str:
 _CLOSE_REASONS_PAGE = """\
 # How a crawl ends
 
-A crawl reports how it ended in three places: its exit code, the close reason (in its last lines and in `runs`), and the
-WARNING and ERROR lines of its log, which [Troubleshooting](troubleshooting.md) explains. `make docs` prints this page
-from `xingtu_crawler/outcome.py`.
+A crawl reports how it ended in four ways: its verdict (the last line of the log, the closing table, `runs.verdict` and
+`scrapy status`), its exit code, the close reason, and the WARNING and ERROR lines of its log, which
+[Troubleshooting](troubleshooting.md) explains. `make docs` prints this page from `xingtu_crawler/outcome.py`.
+
+## Verdicts
+
+| verdict | exit code | meaning |
+|---|---|---|
+{verdicts}
+
+The verdict is the worst of the close reason's verdict and of the severities of the [findings](findings.md). An
+`incomplete` run that has stored nothing is `failed`.
 
 ## Exit codes
 
 | code | meaning | what to do |
 |---|---|---|
-| 0 | The crawl did its job; limits that you set (`max_calls`, `max_authors`, `max_pages`) are part of it. | Nothing. |
-| 1 | Something is missing: the crawl ended early, requests failed, an answer is in `quarantine`, or the log holds an \
-ERROR. | Read the last lines of the log: `Failed:` and `Next:`. |
+| 0 | The verdict is `complete`, `limited` or `capped`. | Nothing. |
+| 1 | The verdict is `suspicious`, `incomplete` or `failed`. | Read the last lines of the log: `Next:` and `Verdict:`. |
 | 2 | You have to correct something first. The crawl made no call. | Read the line that begins with `error:`, or the \
 ERROR line of the log. |
 
@@ -79,44 +87,99 @@ other commands use codes 0 and 2; `scrapy plan` exits with 1 if page 1 could not
 
 ## Close reasons
 
-| reason | exit code | meaning | what to do |
-|---|---|---|---|
+The verdict is that on a crawl without [findings](findings.md).
+
+| reason | verdict | exit code | meaning | what to do |
+|---|---|---|---|---|
 {rows}
 
 After `finished` or `max_authors`, the same command reads the search again, as there may be new authors; after any other
 reason it goes on where the search stopped, unless `restart=1`. It does not fetch details again that are younger than
 `max_age`.
 
-Scrapy's own limits (`CLOSESPIDER_*`, `MEMUSAGE_*`) have close reasons of their own, such as `closespider_timeout`; the
-exit code is 1, and running the same command again resumes the crawl.
+### Scrapy's own
+
+Scrapy's limits end a crawl in the middle of its work, so details of authors whom it has found are missing. `max_calls`,
+`max_authors` and `max_pages` are the limits of this project: their runs are `limited`.
+
+| reason | verdict | exit code | meaning | what to do |
+|---|---|---|---|---|
+{scrapys}
+
+## No close reason
 
 A run without a close reason is still going (`state: running`), or its process was killed: the next crawl marks it
-`crashed`. Its documents are stored; run the same command again for the rest.
+`crashed`, with the verdict `incomplete`. Its documents are stored; run the same command again for the rest. Runs of
+versions without verdicts have none: `scrapy status` shows `-`.
 """
 
 
 def close_reasons_page() -> str:
     """Return docs/close-reasons.md."""
-    return _CLOSE_REASONS_PAGE.format(rows="\n".join(_close_reason_rows()))
+    verdicts = [
+        f"| `{verdict}` | {_exit_code(verdict, before_calls=verdict is Verdict.FAILED)} | {meaning} |"
+        for verdict, meaning in MEANINGS.items()
+    ]
+    scrapys = [_close_reason(f"`{name}`", reason) for name, reason in SCRAPYS_REASONS.items()]
+    return _CLOSE_REASONS_PAGE.format(
+        verdicts="\n".join(verdicts),
+        rows="\n".join(_close_reason(f"`{name}`", reason) for name, reason in CLOSE_REASONS.items()),
+        scrapys="\n".join([*scrapys, _close_reason("any other", UNKNOWN_REASON)]),
+    )
 
 
-def _close_reason_rows() -> Iterator[str]:
-    for name, reason in CLOSE_REASONS.items():
-        yield f"| `{name}` | {_exit_code(reason)} | {_code(reason.meaning)} | {_code(reason.advice or 'Nothing.')} |"
-        if name == "finished":
-            yield f"| `{name}`, with failures | 1 | Some requests failed. | {AFTER_FAILURES} |"
-            yield f"| `{name}`, with quarantine | 1 | Some answers are no documents. | {_code(AFTER_QUARANTINE)} |"
+def _close_reason(name: str, reason: CloseReason) -> str:
+    code = _exit_code(reason.verdict, before_calls=reason.before_calls)
+    return f"| {name} | `{reason.verdict}` | {code} | {_code(reason.meaning)} | {_code(reason.advice or 'Nothing.')} |"
 
 
-def _exit_code(reason: CloseReason) -> str:
-    if reason.is_success:
-        return "0, or 1 if something is missing"
-    return "1, or 2 before the first call" if reason.before_calls else "1"
+def _exit_code(verdict: Verdict, *, before_calls: bool = False) -> str:
+    code = "0" if verdict.is_good else "1"
+    return f"{code}, or 2 before the first call" if before_calls else code
+
+
+_FINDINGS_PAGE = """\
+# Findings
+
+What a crawl has found out about its result is in `runs.findings`, the most severe first:
+
+| field | meaning |
+|---|---|
+| `kind` | A row of the table below. |
+| `severity` | The verdict that the finding alone leads to. `complete` marks a note: it changes no verdict. |
+| `message` | What was found, with endpoint, path and count where there are any. |
+| `count` | How many times it was found. |
+| `example`, `examples` | One example, such as the id of an author, and up to 20 of them. |
+| `advice` | What to do; null for nothing. |
+
+The last line of the log names the most severe findings, and `Note:` lines the others. The verdict of a run is the worst
+severity, or that of its [close reason](close-reasons.md), if that is worse. An `incomplete` run that has stored nothing
+is `failed`. `make docs` prints this page from `xingtu_crawler/verdict.py`.
+
+| kind | severity | meaning | what to do |
+|---|---|---|---|
+{rows}
+"""
+
+
+def findings_page() -> str:
+    """Return docs/findings.md."""
+    rows = (
+        f"| `{name}` | {_severity(kind.severity)} | {_code(kind.meaning)} | {_code(kind.advice or 'Nothing.')} |"
+        for name, kind in KINDS.items()
+    )
+    return _FINDINGS_PAGE.format(rows="\n".join(rows))
+
+
+def _severity(verdict: Verdict) -> str:
+    return "note" if verdict is Verdict.COMPLETE else f"`{verdict}`"
 
 
 def _code(text: str) -> str:
     """Return a text with the names of settings, arguments and commands marked as code."""
-    return re.sub(r"\b((XINGTU|JUSTONEAPI)_\w+|max_\w+|scrapy (plan|crawl|find quarantine)\b)", r"`\1`", text)
+    names = r"\b(?:XINGTU|JUSTONEAPI|CLOSESPIDER|MEMUSAGE)_\w+|\bmax_\w+|\b(?:crawl|sweeps)\.\w+|\*\.\w+"
+    commands = r"\bscrapy find \w+(?: --\S+ (?:'[^']*'|[\w.]+))*|\bscrapy (?:plan|crawl|replay|status)\b"
+    return re.sub(f"({commands}|{names})", r"`\1`", text)
 
 
 _ARGUMENTS_PAGE = """\
@@ -160,6 +223,7 @@ def pages() -> dict[str, str]:
     return {
         "arguments.md": arguments_page(),
         "close-reasons.md": close_reasons_page(),
+        "findings.md": findings_page(),
         "settings.md": settings_page(),
     }
 

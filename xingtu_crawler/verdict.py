@@ -12,23 +12,21 @@ from typing import Any
 
 MAX_EXAMPLES = 20
 """Maximum number of examples that a finding keeps."""
+SHARE = 0.1
+"""The share of an endpoint's answers from which on a peculiarity is no longer a note."""
+_LONGEST = 500
+"""Maximum number of characters of a message, and of an example."""
 
 
 class Verdict(StrEnum):
     """How far a crawl can be trusted, from best to worst."""
 
     COMPLETE = "complete"
-    """Nothing is missing."""
     LIMITED = "limited"
-    """A limit of the user's ended it, or it is a sample."""
     CAPPED = "capped"
-    """The search shows only the first part of what it counts."""
     SUSPICIOUS = "suspicious"
-    """The API answered, but the answers look wrong."""
     INCOMPLETE = "incomplete"
-    """Something that was asked for is missing."""
     FAILED = "failed"
-    """Nothing useful could be done."""
 
     @property
     def rank(self) -> int:
@@ -39,6 +37,17 @@ class Verdict(StrEnum):
     def is_good(self) -> bool:
         """Whether the exit code is 0."""
         return self.rank <= Verdict.CAPPED.rank
+
+
+MEANINGS: dict[Verdict, str] = {
+    Verdict.COMPLETE: "Everything that was asked for is there.",
+    Verdict.LIMITED: "A limit of yours ended the crawl, or its authors are a sample.",
+    Verdict.CAPPED: "The search counts more authors than it shows.",
+    Verdict.SUSPICIOUS: "The API answered, but its answers look wrong.",
+    Verdict.INCOMPLETE: "Something that was asked for is missing: failed requests, missing pages, an interruption.",
+    Verdict.FAILED: "Nothing was stored, and nothing was up to date.",
+}
+"""What each verdict means."""
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
@@ -58,7 +67,7 @@ class FindingKind:
     advice: str | None = None
 
 
-_AGAIN = "Run the same command again: it fetches only what is missing."
+_AGAIN = "Run the same command again: it fetches only what failed."
 
 KINDS: dict[str, FindingKind] = {
     "closing_errors": FindingKind(
@@ -67,6 +76,11 @@ KINDS: dict[str, FindingKind] = {
         "Read the ERROR lines of the log.",
     ),
     "coverage": FindingKind(Verdict.COMPLETE, "How many of the authors have all their details, after an early end."),
+    "crashed": FindingKind(
+        Verdict.INCOMPLETE,
+        "The process of the crawl was killed, or lost MongoDB for good, before it could record the end.",
+        "Run the same command again to go on where this crawl stopped.",
+    ),
     "dated_ahead": FindingKind(
         Verdict.COMPLETE,
         "Documents were dated in the future, because the clock of a machine was wrong. Their dates are corrected "
@@ -76,11 +90,15 @@ KINDS: dict[str, FindingKind] = {
     "details_failed": FindingKind(Verdict.INCOMPLETE, "Requests for details failed; they are in failures.", _AGAIN),
     "details_unavailable": FindingKind(
         Verdict.COMPLETE,
-        "The API has no details of some authors (code 400, 404, 201 or 202). From 10 % of an endpoint's requests on "
+        "The API has no details of some authors (code 400, 404, 201 or 202). From 10 % of an endpoint's details on "
         "the run is incomplete.",
-        "List them: scrapy find failures --where '{\"terminal\": true}'",
+        "List them: scrapy find failures --filter '{\"terminal\": true}' --limit 0",
     ),
-    "interrupted": FindingKind(Verdict.INCOMPLETE, "The crawl ended before its work was done.", _AGAIN),
+    "interrupted": FindingKind(
+        Verdict.INCOMPLETE,
+        "The crawl ended before its work was done.",
+        "Run the same command again to go on where this crawl stopped.",
+    ),
     "limited": FindingKind(Verdict.LIMITED, "A limit of the user's ended the crawl."),
     "log_errors": FindingKind(
         Verdict.INCOMPLETE, "The log holds an ERROR that no other finding explains.", "Read the ERROR lines of the log."
@@ -91,12 +109,20 @@ KINDS: dict[str, FindingKind] = {
     "quarantined": FindingKind(
         Verdict.INCOMPLETE,
         "Answers, or parts of them, cannot be documents; their raw bodies are in quarantine.",
-        "Look at the answers that are no documents: scrapy find quarantine",
+        "Look at the answers that are no documents: scrapy find quarantine.",
     ),
     "refused_by_mongodb": FindingKind(
         Verdict.INCOMPLETE,
         "MongoDB refused spilled answers when this crawl loaded them; they are set aside in *.refused files.",
         "Correct what MongoDB refuses, then load them: scrapy replay",
+    ),
+    "requests_failed": FindingKind(
+        Verdict.INCOMPLETE, "Requests failed that no other finding explains; they are in failures.", _AGAIN
+    ),
+    "sampled": FindingKind(
+        Verdict.LIMITED,
+        "A limit of the user's leaves out authors whom the search counts.",
+        "For the others, run the command with a larger limit or without it.",
     ),
     "search_capped": FindingKind(
         Verdict.CAPPED,
@@ -108,17 +134,23 @@ KINDS: dict[str, FindingKind] = {
         "Answers are in a spill file, because MongoDB was gone.",
         "Run the same command again on this machine: it loads them first.",
     ),
+    "spill_unreadable": FindingKind(
+        Verdict.INCOMPLETE,
+        "Lines of a spill file of an earlier crawl cannot be read; they are kept in *.broken files.",
+        "Look at the file, and restore it from a backup if the disk has failed.",
+    ),
     "unknown_fields": FindingKind(
         Verdict.COMPLETE,
         "Answers have fields that no model names; they are stored as they came. From 10 % of an endpoint's answers on "
         "the run is suspicious.",
-        "See crawl.unknown_fields of the documents.",
+        'List them: scrapy find COLLECTION --filter \'{"crawl.unknown_fields": {"$exists": true}}\' --fields '
+        "crawl.unknown_fields",
     ),
     "unparsed_values": FindingKind(
         Verdict.COMPLETE,
         "Values do not fit their type; they are stored raw in crawl.unparsed. From 10 % of an endpoint's answers on "
         "the run is suspicious.",
-        "See crawl.unparsed of the documents.",
+        'List them: scrapy find COLLECTION --filter \'{"crawl.unparsed": {"$exists": true}}\' --fields crawl.unparsed',
     ),
 }
 """Every kind of finding, by its name in `runs.findings`."""
@@ -129,18 +161,30 @@ class Finding:
     """One reason for a verdict."""
 
     kind: str
+    key: str
+    """What separates findings of one kind; begins with the endpoint where there is one."""
     severity: Verdict
     message: str
     """What was found; `{count}` stands for the count."""
-    count: int
+    count: int = 0
     examples: list[str] = field(default_factory=list)
     """Up to `MAX_EXAMPLES` distinct examples, such as ids or paths."""
     advice: str | None = None
 
     @property
+    def endpoint(self) -> str:
+        """The first word of the key."""
+        return self.key.partition(" ")[0]
+
+    @property
     def text(self) -> str:
-        """Return the message with its count."""
+        """The message with its count."""
         return self.message.replace("{count}", f"{self.count:,}")
+
+    @property
+    def line(self) -> str:
+        """The message with its count and one example."""
+        return f"{self.text} (for example {self.examples[0]})" if self.examples else self.text
 
     def as_document(self) -> dict[str, Any]:
         """Return the entry for `runs.findings`."""
@@ -183,26 +227,32 @@ class Findings:
             example: one example of it, such as an id.
             advice: what to run, if it is not the advice of the kind.
             severity: how severe it is, if it is not as severe as its kind.
-            key: what separates findings of one kind, such as the endpoint and the path.
+            key: what separates findings of one kind, such as `base_info` or `base_info price_info[].price`: the
+                endpoint first.
         """
         of_kind = KINDS[kind]
         found = self._findings.get((kind, key))
         if found is None:
-            found = Finding(kind, severity or of_kind.severity, message, 0, advice=of_kind.advice)
+            found = Finding(kind, key, severity or of_kind.severity, message, advice=of_kind.advice)
             self._findings[kind, key] = found
-        found.message = message
+        found.message = message[:_LONGEST]
         found.count += count
         found.severity = worst([found.severity, severity or of_kind.severity])
         found.advice = advice or found.advice
-        if example is not None and example not in found.examples and len(found.examples) < MAX_EXAMPLES:
-            found.examples.append(example)
+        if example is not None and len(found.examples) < MAX_EXAMPLES and example not in found.examples:
+            found.examples.append(example[:_LONGEST])
 
     def __iter__(self) -> Iterator[Finding]:
-        """Return the findings, the most severe first."""
-        return iter(sorted(self._findings.values(), key=lambda found: -found.severity.rank))
+        """Return the findings in the order in which they were made."""
+        return iter(self._findings.values())
 
     def __len__(self) -> int:
         return len(self._findings)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """Return the findings, the most severe first."""
+    return sorted(findings, key=lambda found: -found.severity.rank)
 
 
 def judge(close_reason: Verdict, findings: Iterable[Finding]) -> Verdict:

@@ -42,7 +42,7 @@ def test_a_detail_answer_gives_its_videos_and_its_document() -> None:
     raw = body({"newest_videos": [VIDEO], "zzz": 2**70})
     valid = validate_detail(DetailAnswer("rec_videos", "66", "SHORT_VIDEO", envelope.parse(raw), raw, AT))
     assert list(records(valid, run_id="run")) == []
-    valid.is_stored = True
+    valid.answer.is_stored = True
 
     video, document = records(valid, run_id="run")
 

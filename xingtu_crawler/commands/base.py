@@ -147,11 +147,12 @@ class ProjectCommand(ScrapyCommand):
         finally:
             await store.close()
 
-    def show(self, tables: RenderableType, *, to_stderr: bool = False) -> None:
-        """Print tables on standard output, or on standard error."""
+    def show(self, tables: RenderableType, *, to_stderr: bool = False, width: int = _WIDTH_WITHOUT_TERMINAL) -> None:
+        """Print tables on standard output, or on standard error; `width` columns wide where that is no terminal."""
         stream = sys.stderr if to_stderr else sys.stdout
         try:
-            _Console(stderr=to_stderr, width=None if stream.isatty() else _WIDTH_WITHOUT_TERMINAL).print(tables)
+            # What is too long for a line, such as a path, goes on in the next one.
+            _Console(stderr=to_stderr, width=None if stream.isatty() else width).print(tables, crop=False)
             stream.flush()
         except BrokenPipeError:
             discard_output()

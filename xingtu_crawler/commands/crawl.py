@@ -1,7 +1,7 @@
 """`scrapy crawl`: check what can be checked before the crawl starts, and exit with its outcome.
 
-Exit codes: 0 the crawl did its job; 1 it did not, or not all of it; 2 the user has to correct something first, and no
-call was made. docs/close-reasons.md has the whole table.
+Exit codes: 0 for the verdicts complete, limited and capped; 1 for suspicious, incomplete and failed; 2 the user has to
+correct something first, and no call was made. docs/close-reasons.md has the whole table.
 """
 
 from __future__ import annotations
@@ -27,8 +27,8 @@ from xingtu_crawler.engine.log import logger_levels, redacted
 from xingtu_crawler.engine.scrapy_settings import check_log
 from xingtu_crawler.engine.streams import secure_log
 from xingtu_crawler.exceptions import ArgumentError, UserError
+from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.extensions.progress import Progress
-from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import SECONDS_STAT, Outcome
 from xingtu_crawler.spiders.base import XingtuSpider
@@ -128,15 +128,19 @@ class Command(ProjectCommand, ScrapyCrawl):
             return 1
         if stats.get_value("finish_reason") is None:
             return 1
-        refusal = stats.get_value(REFUSAL_STAT)
-        values = stats.get_stats()
-        outcome = Outcome.of(values, values["finish_reason"], seconds=values.get(SECONDS_STAT, 0.0))
-        code = outcome.exit_code(refused=refusal is not None)
+        values, crawl = stats.get_stats(), crawler.get_extension(Crawl)
+        outcome = Outcome.of(
+            values,
+            values["finish_reason"],
+            seconds=values.get(SECONDS_STAT, 0.0),
+            collected=crawl.findings if crawl else (),
+        )
+        code = outcome.exit_code()
         if self.options.logs_to_terminal:
             if code != 2:
                 self.show(render(outcome, sandbox=self.options.is_sandbox), to_stderr=writes_to_stdout(crawler))
-        elif refusal is not None:
-            sys.stderr.write(f"error: {redacted(refusal)}\n")
+        elif outcome.refusal is not None:
+            sys.stderr.write(f"error: {redacted(outcome.refusal)}\n")
         return code
 
 

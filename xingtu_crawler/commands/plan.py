@@ -37,7 +37,6 @@ from xingtu_crawler.engine.streams import secure_log
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
 from xingtu_crawler.extensions.context import CrawlContext
 from xingtu_crawler.extensions.crawl import Crawl
-from xingtu_crawler.extensions.refusal import REFUSAL_STAT
 from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
@@ -163,8 +162,9 @@ class Command(CrawlCommand):
         reason = stats.get_value("finish_reason")
         outcome = Outcome.of(stats.get_stats(), reason or "", seconds=0)
         if reason != "planned":
-            refusal = stats.get_value(REFUSAL_STAT)
-            said = refusal or f"Page 1 of the search was not fetched ({reason}): {outcome.next_step() or _REMEDY}"
+            said = (
+                outcome.refusal or f"Page 1 of the search was not fetched ({reason}): {outcome.next_step() or _REMEDY}"
+            )
             raise (PlanError if outcome.calls else UserError)(said)
         if failures := [each for each in outcome.failures if not each.startswith(_NO_CONTENT)]:
             raise PlanError(f"Page 1 of the search could not be fetched ({failures[0]}). {_REMEDY}")

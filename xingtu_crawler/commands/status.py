@@ -13,6 +13,9 @@ from xingtu_crawler.commands.base import OwnOptions, ProjectCommand
 from xingtu_crawler.dataset import status
 from xingtu_crawler.dataset.status_tables import render
 
+_WIDTH_WITHOUT_TERMINAL = 80
+"""Columns of the tables in a pipe or a file, as in a terminal of the usual size."""
+
 
 class Command(ProjectCommand):
     """Show the state of the dataset."""
@@ -43,7 +46,7 @@ class Command(ProjectCommand):
         if opts.json:
             sys.stdout.write(json.dumps(state, default=_plain) + "\n")
         else:
-            self.show(render(state))
+            self.show(render(state), width=_WIDTH_WITHOUT_TERMINAL)
 
     async def _read(self) -> dict[str, Any]:
         async with self.dataset() as database:

@@ -9,13 +9,17 @@ from rich.text import Text
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.storage.collections import AUTHORS
+from xingtu_crawler.verdict import Verdict
 
 _WORTH_A_LOOK = [DETAILS["marketing_info"].collection, *(endpoint.collection for endpoint in DETAILS.values())]
+_MOST_FINDINGS = 12
+"""Maximum number of findings in the table; `runs.findings` has all."""
 
 
 def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
-    """Return the tables of a crawl: documents by collection, calls by endpoint and code, failures, next steps."""
+    """Return the tables of a crawl: documents by collection, calls by endpoint and code, findings, next steps."""
     overview = Table(title="Crawl", show_header=False, title_justify="left")
+    overview.add_row("verdict", str(outcome.verdict))
     overview.add_row("closed", outcome.close_reason)
     overview.add_row("time", f"{outcome.seconds:.1f} s")
     overview.add_row("authors", f"{outcome.authors:,}")
@@ -47,8 +51,17 @@ def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
         failures.add_column("endpoint and reason")
         failures.add_column("requests", justify="right")
         for what, count in outcome.failures.items():
-            failures.add_row(what, f"{count:,}")
+            failures.add_row(Text(what), f"{count:,}")
         parts.append(failures)
+    if outcome.findings:
+        findings = Table(title="Findings", title_justify="left", show_lines=True)
+        findings.add_column("severity")
+        findings.add_column("finding", overflow="fold")
+        findings.add_column("what to do", overflow="fold")
+        for found in outcome.findings[:_MOST_FINDINGS]:
+            severity = "note" if found.severity is Verdict.COMPLETE else str(found.severity)
+            findings.add_row(severity, Text(found.line), Text(found.advice or ""))
+        parts.append(findings)
     parts += [Text(f"Next: {step}") for step in next_steps(outcome, sandbox=sandbox)]
     return Group(*parts)
 

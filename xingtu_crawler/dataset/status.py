@@ -30,7 +30,7 @@ from xingtu_crawler.storage.collections import (
     SWEEPS,
     names,
 )
-from xingtu_crawler.storage.runs import DEAD_AFTER
+from xingtu_crawler.storage.runs import CRASHED, DEAD_AFTER
 from xingtu_crawler.storage.spill import broken, count_lines, refused, spilled
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -95,24 +95,27 @@ async def _count(collection: AsyncCollection[dict[str, Any]], exact_up_to: int) 
 
 
 async def _runs(database: Database, now: datetime) -> list[dict[str, Any]]:
-    fields = dict.fromkeys(
-        ("spider", "state", "close_reason", "started_at", "updated_at", "seconds", "calls.total", "authors"), 1
-    )
+    shown = ("spider", "state", "close_reason", "verdict", "findings", "started_at", "updated_at", "seconds", "authors")
+    fields = dict.fromkeys((*shown, "calls.total"), 1)
     found = await database[RUNS].find({}, fields, sort=[("started_at", DESCENDING)], limit=RECENT_RUNS).to_list()
-    return [
-        {
-            "run_id": run["_id"],
-            "spider": run.get("spider"),
-            # The next crawl marks it in the database; a reader writes nothing.
-            "state": "crashed" if run["state"] == "running" and run["updated_at"] < now - DEAD_AFTER else run["state"],
-            "close_reason": run["close_reason"],
-            "started_at": run["started_at"],
-            "seconds": run.get("seconds"),
-            "calls": run.get("calls", {}).get("total"),
-            "authors": run.get("authors"),
-        }
-        for run in found
-    ]
+    return [_run(run, now) for run in found]
+
+
+def _run(run: dict[str, Any], now: datetime) -> dict[str, Any]:
+    # The next crawl marks it in the database; a reader writes nothing.
+    has_crashed = run["state"] == "running" and run["updated_at"] < now - DEAD_AFTER
+    return {
+        "run_id": run["_id"],
+        "spider": run.get("spider"),
+        "state": "crashed" if has_crashed else run["state"],
+        "close_reason": run["close_reason"],
+        "verdict": str(CRASHED) if has_crashed else run.get("verdict"),
+        "findings": run.get("findings") or [],
+        "started_at": run["started_at"],
+        "seconds": run.get("seconds"),
+        "calls": run.get("calls", {}).get("total"),
+        "authors": run.get("authors"),
+    }
 
 
 async def _open_sweeps(database: Database) -> list[dict[str, Any]]:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
+from xingtu_crawler.dataset.fitting import FittingTable
 from xingtu_crawler.dataset.status import AGES
+from xingtu_crawler.verdict import Verdict
 
 _FOOTNOTE = "~ marks an estimate: the collection is too large to count it quickly."
+_REASONS = 3
+"""Maximum number of reasons for the verdict on the last run."""
 
 
 def render(state: dict[str, Any]) -> RenderableType:
     """Return the tables of a dataset's state, as `status.read` returns it, without tables that have no rows."""
-    parts: list[RenderableType] = [Text(f"Database {state['database']} at {_time(state['at'])} UTC")]
+    parts: list[RenderableType] = [_line(f"Database {state['database']} at {state['at']:%Y-%m-%d %H:%M:%S} UTC")]
     parts += [
         table
         for table in (
@@ -30,15 +33,22 @@ def render(state: dict[str, Any]) -> RenderableType:
             _daily_calls(state["daily_calls"]),
             _documents(state["documents"], state["history"]),
         )
-        if table.row_count
+        if table.rows
     ]
-    parts += [Text(line) for line in _lines(state)]
+    parts += [_line(line) for line in _lines(state)]
     return Group(*parts)
+
+
+def _line(text: str) -> Text:
+    """Return a line that wraps between words: a path stays whole, so that it can be copied."""
+    return Text(text, overflow="ignore")
 
 
 def _lines(state: dict[str, Any]) -> Iterator[str]:
     if not state["runs"]:
         yield f"No crawl into the database {state['database']} yet; for sandbox crawls set JUSTONEAPI_ENV=sandbox."
+    else:
+        yield from _reasons(state["runs"][0])
     spill = state["spill"]
     if spill["files"]:
         yield (
@@ -58,32 +68,36 @@ def _lines(state: dict[str, Any]) -> Iterator[str]:
         yield _FOOTNOTE
 
 
-def _table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]], *, numbers_from: int) -> Table:
-    table = Table(title=title, title_justify="left")
-    for at, column in enumerate(columns):
-        right = at >= numbers_from
-        table.add_column(column, justify="right" if right else "left", no_wrap=right, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell) for cell in row))
-    return table
+def _reasons(run: dict[str, Any]) -> Iterator[str]:
+    """Yield the reasons for the verdict on the last run, without notes."""
+    reasons = [found for found in run["findings"] if found["severity"] != Verdict.COMPLETE]
+    if run["verdict"] is not None:
+        for found in reasons[:_REASONS]:
+            yield f"Last run {run['verdict']}: {found['message']}"
+        if reasons[_REASONS:]:
+            yield f"and {len(reasons) - _REASONS} more: scrapy status --json"
 
 
-def _runs(runs: list[dict[str, Any]]) -> Table:
+def _runs(runs: list[dict[str, Any]]) -> FittingTable:
     rows = (
         (
             _time(run["started_at"]),
             run["spider"] or "",
             run["close_reason"] or run["state"],
+            run["verdict"] or "-",
             _number(run["calls"]),
             _number(run["authors"]),
             "" if run["seconds"] is None else f"{run['seconds']:,.1f}",
         )
         for run in runs
     )
-    return _table("Last runs", ("began (UTC)", "spider", "ended", "calls", "authors", "seconds"), rows, numbers_from=3)
+    columns = ("began (UTC)", "spider", "ended", "verdict", "calls", "authors", "seconds")
+    return FittingTable(
+        "Last runs", columns, rows, numbers_from=4, wraps=("began (UTC)",), optional=("seconds", "spider")
+    )
 
 
-def _sweeps(sweeps: list[dict[str, Any]]) -> Table:
+def _sweeps(sweeps: list[dict[str, Any]]) -> FittingTable:
     rows = (
         (
             _time(sweep["started_at"]),
@@ -96,10 +110,11 @@ def _sweeps(sweeps: list[dict[str, Any]]) -> Table:
         for sweep in sweeps
     )
     columns = ("began (UTC)", "query", "pages", "next", "authors", "of")
-    return _table("Open sweeps: the same command resumes them", columns, rows, numbers_from=2)
+    title = "Open sweeps: the same command resumes them"
+    return FittingTable(title, columns, rows, numbers_from=2, wraps=("query", "began (UTC)", "of"))
 
 
-def _coverage(coverage: dict[str, Any]) -> Table:
+def _coverage(coverage: dict[str, Any]) -> FittingTable:
     rows = (
         (
             row["endpoint"],
@@ -111,10 +126,11 @@ def _coverage(coverage: dict[str, Any]) -> Table:
     )
     authors = _count(coverage["authors"]["count"], coverage["authors"]["estimate"])
     columns = ("endpoint", "platform", "authors", *(f"older than {age}" for age in AGES))
-    return _table(f"Details ({authors} authors from the search)", columns, rows, numbers_from=2)
+    title = f"Details ({authors} authors from the search)"
+    return FittingTable(title, columns, rows, numbers_from=2, wraps=columns[3:])
 
 
-def _failures(failures: list[dict[str, Any]]) -> Table:
+def _failures(failures: list[dict[str, Any]]) -> FittingTable:
     rows = (
         (
             row["endpoint"],
@@ -129,15 +145,16 @@ def _failures(failures: list[dict[str, Any]]) -> Table:
         )
         for row in failures
     )
-    return _table("Failures", ("endpoint", "code", "reason", "", "requests"), rows, numbers_from=4)
+    columns = ("endpoint", "code", "reason", "then", "requests")
+    return FittingTable("Failures", columns, rows, numbers_from=4, wraps=("reason", "then"))
 
 
-def _quarantine(quarantine: list[dict[str, Any]]) -> Table:
+def _quarantine(quarantine: list[dict[str, Any]]) -> FittingTable:
     rows = ((row["reason"], _number(row["count"])) for row in quarantine)
-    return _table("Quarantine", ("reason", "answers"), rows, numbers_from=1)
+    return FittingTable("Quarantine", ("reason", "answers"), rows, numbers_from=1, wraps=("reason",))
 
 
-def _days(days: dict[str, Any]) -> Table:
+def _days(days: dict[str, Any]) -> FittingTable:
     total = [{"day": "all days", **days["total"]}] if days["recent"] else []
     rows = (
         (
@@ -153,27 +170,27 @@ def _days(days: dict[str, Any]) -> Table:
         for day in [*days["recent"], *total]
     )
     title = "Runs by day (Asia/Shanghai)"
-    return _table(title, ("day", "runs", "calls", "billed", "cost"), rows, numbers_from=1)
+    return FittingTable(title, ("day", "runs", "calls", "billed", "cost"), rows, numbers_from=1)
 
 
-def _daily_calls(daily: dict[str, Any]) -> Table:
+def _daily_calls(daily: dict[str, Any]) -> FittingTable:
     rows = ((each["day"], _number(each["calls"])) for each in daily["days"])
     limit = "no limit" if daily["cap"] is None else f"limit {daily['cap']:,}"
-    return _table(f"Calls by day ({limit})", ("day (Asia/Shanghai)", "calls"), rows, numbers_from=1)
+    return FittingTable(f"Calls by day ({limit})", ("day (Asia/Shanghai)", "calls"), rows, numbers_from=1)
 
 
-def _documents(documents: dict[str, dict[str, Any]], history: dict[str, Any]) -> Table:
+def _documents(documents: dict[str, dict[str, Any]], history: dict[str, Any]) -> FittingTable:
     spells = history["by_entity"] or {}
     rows = (
         (name, _count(count["count"], count["estimate"]), _number(spells[name]) if name in spells else "")
         for name, count in sorted(documents.items())
         if count["count"]
     )
-    return _table("Documents", ("collection", "documents", "ended spells"), rows, numbers_from=1)
+    return FittingTable("Documents", ("collection", "documents", "ended spells"), rows, numbers_from=1)
 
 
 def _time(moment: datetime) -> str:
-    return f"{moment:%Y-%m-%d %H:%M:%S}"
+    return f"{moment:%Y-%m-%d %H:%M}"
 
 
 def _number(number: int | None) -> str:

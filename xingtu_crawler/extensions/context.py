@@ -36,6 +36,8 @@ class CrawlContext:
     worklist: Worklist
     tally: Callable[[str, int], None] = _nothing
     """Counts what the spider finds: `authors`, `fresh` details."""
+    calls: Callable[[], int] = lambda: 0
+    """Returns the number of calls made so far."""
     is_closing: Callable[[], bool] = lambda: False
     """Returns whether the crawl is closing: what is not requested yet is left to the next one."""
     has_failures: Callable[[], bool] = lambda: False

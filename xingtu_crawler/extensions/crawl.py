@@ -15,21 +15,22 @@ from pymongo.errors import PyMongoError
 from scrapy import signals
 from scrapy.crawler import Crawler
 
+from xingtu_crawler.api.envelope import one_line
 from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.extensions.context import ContextSpider, CrawlContext
 from xingtu_crawler.extensions.intake import Intake
-from xingtu_crawler.extensions.refusal import REFUSAL_STAT, refusal
+from xingtu_crawler.extensions.refusal import refusal
 from xingtu_crawler.extensions.run_record import RunRecord
 from xingtu_crawler.mongo.outages import brief
 from xingtu_crawler.options import Options
-from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT, Outcome
+from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.dates import correct_dates
 from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
-from xingtu_crawler.storage.replay import load_spilled
+from xingtu_crawler.storage.replay import Replayed, load_spilled
 from xingtu_crawler.storage.spill import spilled_elsewhere
 from xingtu_crawler.storage.spill_places import why_unreadable
 from xingtu_crawler.storage.store import Store
@@ -50,7 +51,7 @@ class Crawl:
         self.closing = Closing(crawler)
         self.findings = Findings()
         self.session = ApiSession(self.options, self.closing)
-        self.run = RunRecord(crawler.stats)
+        self.run = RunRecord(crawler.stats, self.findings)
         self.intake = Intake(crawler, self.options, self.closing, run_id=self.run.run_id)
         self.context: CrawlContext | None = None
         self._crawler = crawler
@@ -130,14 +131,27 @@ class Crawl:
             store.history,
             run_id=self.run.run_id,
             count=self._count,
+            findings=self.findings,
         )
         if reason := why_unreadable(self.intake.spill.directory):
             logger.warning("Cannot look for spilled answers in %s (%s)", self.intake.spill.directory, reason)
-        await load_spilled(self.intake.spill.directory, recorder)
+        self._note_unloaded(await load_spilled(self.intake.spill.directory, recorder))
         for path in spilled_elsewhere(self.intake.spill.directory):
             logger.warning("Answers for another MongoDB server are in %s: a crawl with its MONGO_URI loads them", path)
         self.intake.open(recorder, store.outages)
         self._is_store_ready = True
+
+    def _note_unloaded(self, loaded: Replayed) -> None:
+        """Record the spilled answers of earlier crawls that could not be loaded."""
+        for why, count in loaded.refused.items():
+            self.findings.add(
+                "refused_by_mongodb",
+                f"MongoDB refuses {{count}} answers of earlier crawls, which are set aside ({one_line(why)})",
+                count=count,
+                key=why,
+            )
+        for path in loaded.broken:
+            self.findings.add("spill_unreadable", "lines of {count} spill files cannot be read", example=str(path))
 
     def _count(self, what: str, count: int) -> None:
         self._crawler.stats.inc_value(f"xingtu/{what}", count)
@@ -157,6 +171,7 @@ class Crawl:
             sweeps=store.sweeps,
             worklist=store.worklist,
             tally=self._count,
+            calls=lambda: stats.get_value("xingtu/calls") or 0,
             findings=self.findings,
             is_closing=lambda: self.closing.is_closing,
             has_failures=lambda: bool(
@@ -170,15 +185,14 @@ class Crawl:
         """Complete the record, close the store and log how the crawl ended; each step whether or not others fail."""
         self.closing.begin_last_step()
         self.run.stop_heartbeat()
-        outcome = self.run.outcome(reason)
-        self._crawler.stats.set_value(SECONDS_STAT, outcome.seconds)
+        self._crawler.stats.set_value(SECONDS_STAT, round(seconds := self.run.seconds, 3))
         try:
             if store := self._store:
-                await self._complete(store, outcome)
+                await self._complete(store, reason, seconds)
                 await self._try(store.leave())
             self.session.close()
             self.intake.log_spilled()
-            for line in outcome.lines(refusal=self._crawler.stats.get_value(REFUSAL_STAT)):
+            for line in self.run.outcome(reason, seconds=seconds).lines():
                 logger.info("%s", line)
         finally:
             self._closed.set()
@@ -191,17 +205,19 @@ class Crawl:
         if self._crawler.engine.spider is not None:
             await self._closed.wait()
 
-    async def _complete(self, store: Store, outcome: Outcome) -> None:
+    async def _complete(self, store: Store, reason: str, seconds: float) -> None:
         for step in self.context.last_steps if self.context else ():
             await self._try(step())
         if self.session.daily_calls:
             await self._try(self.session.daily_calls.settle())
         await self._try(store.complete())  # what an error leaves in the documents, the next start moves
+        self.intake.misfits.report(self.findings)
         cost = {}
         with contextlib.suppress(Exception):
-            cost = await self.session.cost(outcome)
+            cost = await self.session.cost(self.run.outcome(reason))
+        outcome = self.run.outcome(reason, seconds=seconds)  # now: each step before may have found something
         if self.run.is_started and not await self._try(self.run.end(store, outcome, cost)):
-            await self._try(self.run.end_without_figures(store, outcome))
+            await self._try(self.run.end_without_figures(store, self.run.outcome(reason)))
 
     async def _try(self, step: Awaitable[object]) -> bool:
         """Await a step of the closing; where it fails, log each reason once and return False."""

@@ -11,6 +11,7 @@ from scrapy.exceptions import DropItem
 from xingtu_crawler.engine import state
 from xingtu_crawler.exceptions import RefusedWriteError, StorageError
 from xingtu_crawler.extensions.closing import Closing
+from xingtu_crawler.extensions.misfits import Misfits
 from xingtu_crawler.items.validation import reason_of
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.options import Options
@@ -28,6 +29,7 @@ class Intake:
 
     def __init__(self, crawler: Crawler, options: Options, closing: Closing, *, run_id: str) -> None:
         self.spill = Spill(options.spill_directory, run_id)
+        self.misfits = Misfits()
         self._crawler = crawler
         self._closing = closing
         self._recorder: Recorder | None = None

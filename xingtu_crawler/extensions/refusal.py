@@ -8,11 +8,9 @@ from scrapy.crawler import Crawler
 from scrapy.exceptions import CloseSpider
 
 from xingtu_crawler.exceptions import UserError
+from xingtu_crawler.outcome import REFUSAL_STAT
 
 logger = logging.getLogger(__name__)
-
-REFUSAL_STAT = "xingtu/refusal"
-"""The stat that holds the line (str)."""
 
 
 def refusal(crawler: Crawler, error: UserError, reason: str) -> CloseSpider:

@@ -23,6 +23,7 @@ from xingtu_crawler.outcome import CallsByDay, Outcome
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.runs import HEARTBEAT_S
 from xingtu_crawler.storage.store import Store
+from xingtu_crawler.verdict import Findings
 
 
 def new_run_id(now: datetime) -> str:
@@ -33,11 +34,12 @@ def new_run_id(now: datetime) -> str:
 class RunRecord:
     """Keeps the document of one run up to date."""
 
-    def __init__(self, stats: StatsCollector) -> None:
+    def __init__(self, stats: StatsCollector, findings: Findings) -> None:
         self.started_at = datetime.now(UTC)
         self.run_id = new_run_id(self.started_at)
         self._begun = time.monotonic()  # the clock of the machine can be set back
         self._stats = stats
+        self._findings = findings
         self._calls_by_day = CallsByDay()
         self._heartbeat: asyncio.Task[None] | None = None
         self.is_started = False
@@ -77,12 +79,22 @@ class RunRecord:
 
     async def end_without_figures(self, store: Store, outcome: Outcome) -> None:
         """Record the end of the run where MongoDB refuses its figures."""
-        await store.runs.end(self.run_id, {}, close_reason=outcome.close_reason, at=datetime.now(UTC))
+        verdict = {"verdict": str(outcome.verdict)}
+        await store.runs.end(self.run_id, verdict, close_reason=outcome.close_reason, at=datetime.now(UTC))
 
-    def outcome(self, close_reason: str = "") -> Outcome:
-        """Return the figures of the crawl so far."""
-        seconds = time.monotonic() - self._begun
-        return Outcome.of(self._stats.get_stats(), close_reason, seconds=seconds)
+    @property
+    def seconds(self) -> float:
+        """Seconds since the start of the run."""
+        return time.monotonic() - self._begun
+
+    def outcome(self, close_reason: str = "", *, seconds: float | None = None) -> Outcome:
+        """Return the outcome of the crawl so far; `seconds` is how long it took, if its work is done."""
+        return Outcome.of(
+            self._stats.get_stats(),
+            close_reason,
+            seconds=self.seconds if seconds is None else seconds,
+            collected=self._findings,
+        )
 
     async def _beat(self, store: Store, daily_calls: DailyCalls) -> None:
         while True:

@@ -24,6 +24,8 @@ class DetailAnswer:
     fetched_at: datetime
     had_failed: bool = False
     """Whether `failures` had an entry for this request when it was sent."""
+    is_stored: bool = False
+    """Set by the pipeline: MongoDB has acknowledged the document and its videos."""
 
     def __str__(self) -> str:
         return f"{self.endpoint} of {self.star_id} ({self.platform})"

@@ -21,8 +21,6 @@ class ValidDetail:
 
     answer: DetailAnswer
     parsed: Parsed = field(repr=False)
-    is_stored: bool = False
-    """Set by the pipeline: MongoDB has acknowledged the document and its videos."""
 
     def __str__(self) -> str:
         return str(self.answer)

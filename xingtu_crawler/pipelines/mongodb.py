@@ -38,4 +38,4 @@ class MongoPipeline:
         return item
 
     async def _detail(self, valid: ValidDetail) -> None:
-        valid.is_stored = await self._intake.recorder.detail(valid)
+        valid.answer.is_stored = await self._intake.recorder.detail(valid)

@@ -45,12 +45,12 @@ class ValidationPipeline:
         try:
             if isinstance(item, DetailAnswer):
                 detail = validate_detail(item)
-                self._count(item.endpoint, detail.parsed)
+                self._count(item.endpoint, detail.parsed, item.star_id)
                 return detail
             if isinstance(item, SearchAnswer):
                 page = validate_page(item)
-                for _, parsed in page.authors.values():
-                    self._count(SEARCH.name, parsed)
+                for star_id, parsed in page.authors.values():
+                    self._count(SEARCH.name, parsed, star_id)
                 return page
         except Exception as error:
             assert isinstance(item, DetailAnswer | SearchAnswer)
@@ -71,7 +71,8 @@ class ValidationPipeline:
             logger.warning("Further answers of %s in quarantine are only counted: %s", endpoint, reason)
         return "DEBUG"
 
-    def _count(self, endpoint: str, parsed: Parsed) -> None:
+    def _count(self, endpoint: str, parsed: Parsed, star_id: str) -> None:
+        self._intake.misfits.count(endpoint, parsed, star_id=star_id)
         if parsed.unparsed:
             self._stats.inc_value(f"xingtu/unparsed/{endpoint}", len(parsed.unparsed))
         if parsed.unknown_fields:

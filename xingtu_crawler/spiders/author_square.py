@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from scrapy import Request
@@ -20,6 +20,7 @@ from xingtu_crawler.items.answers import SearchAnswer
 from xingtu_crawler.items.page import parse_page
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_request, needs_storage, utc_now
 from xingtu_crawler.spiders.search import Page, Search, comparison
+from xingtu_crawler.spiders.search_findings import explain_ends
 from xingtu_crawler.spiders.sweep import Sweep
 from xingtu_crawler.storage.claims import DetailKey, details_of
 
@@ -104,6 +105,12 @@ class AuthorSquareSpider(XingtuSpider):
         for at in range(0, len(star_ids), BATCH):
             yield await self.claim(star_ids[at : at + BATCH])
 
+    async def claim(self, star_ids: Sequence[str]) -> list[DetailKey]:
+        """Claim the details of these authors that are missing or stale, and count who is complete."""
+        claimed = await super().claim(star_ids)
+        self.coverage.expect(star_ids, claimed)
+        return claimed
+
     # --- Pages are requested and received ------------------------------------------------------------------
 
     def follow_up(self) -> Iterator[Request]:
@@ -172,9 +179,22 @@ class AuthorSquareSpider(XingtuSpider):
 
     # --- Sweeps are finished -------------------------------------------------------------------------------
 
+    def covered(self) -> str | None:
+        """Return in words how many of the authors found are complete; None where all are, and every page is read."""
+        found, sweeps = self.search.authors, list(self.search.sweeps.values())
+        pages_follow = any(sweep.stop is None for sweep in sweeps)
+        if found == 0 or (self.coverage.complete == found and not pages_follow):
+            return None
+        of = f"{self.coverage.complete:,} of {found:,} authors complete"
+        if not pages_follow:
+            return of
+        counts = [sweep.total_count for sweep in sweeps]
+        return f"{of}; the search counts {counts[0]:,}" if len(counts) == 1 and counts[0] else f"{of}; pages follow"
+
     async def finish(self) -> None:
         """Record the sweeps as finished if every page and every detail of all of them is there."""
         await super().finish()
+        explain_ends(self.context.findings, list(self.search.sweeps.values()), queries=len(self.arguments.queries))
         sweeps = self.search.ended()
         self.context.empty_queries.update(sweep.query.key for sweep in sweeps if sweep.is_empty)
         if not sweeps or self.context.claims.open_claims:

@@ -27,12 +27,23 @@ class AuthorsSpider(XingtuSpider):
         self.arguments = parse_authors(arguments)
         self.details = self.arguments.details
         self._limit = AuthorLimit(self.details.max_authors)
+        self._is_listed = False
+        """Whether the list of authors has been read to its end."""
 
     @needs_storage
     async def start(self) -> AsyncIterator[Any]:
         """Request batch by batch, so that a file or a database of any size is streamed."""
         async for request in self.paced(self.detail_batches()):
             yield request
+
+    def covered(self) -> str | None:
+        """Return in words how many of the listed authors are complete; details that are listed one by one have none."""
+        if self.arguments.failed or self.arguments.stale is not None:
+            return None
+        complete, authors = self.coverage.complete, self.coverage.authors
+        if self._is_listed:
+            return None if complete == authors else f"{complete:,} of {authors:,} authors complete"
+        return f"{complete:,} of the first {authors:,} authors of the list complete"
 
     @property
     def close_reason(self) -> str | None:
@@ -62,6 +73,7 @@ class AuthorsSpider(XingtuSpider):
             batches = self._of_authors(iter(named))
         async for batch in batches:
             yield batch
+        self._is_listed = not self._limit.is_reached
 
     async def _listed(self) -> AsyncIterator[list[DetailKey]]:
         """Claim the details in `failures`, or those that are older than `stale`."""
@@ -90,7 +102,11 @@ class AuthorsSpider(XingtuSpider):
     async def _of_authors(self, star_ids: Iterator[str]) -> AsyncIterator[list[DetailKey]]:
         """Claim the details of these authors, a batch at a time, up to `max_authors`."""
         while not self._limit.is_reached and (batch := list(islice(star_ids, BATCH))):
-            yield self._within_limit(await self.claim(batch))
+            claimed = await self.claim(batch)
+            within = self._within_limit(claimed)
+            beyond = {detail.star_id for detail in claimed} - {detail.star_id for detail in within}
+            self.coverage.expect([star_id for star_id in batch if star_id not in beyond], within)
+            yield within
 
     def _within_limit(self, claimed: list[DetailKey]) -> list[DetailKey]:
         """Return the details within `max_authors` and release the others."""

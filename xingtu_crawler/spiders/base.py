@@ -7,6 +7,7 @@ MongoDB, the claims know.
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import wraps
@@ -29,6 +30,7 @@ from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.extensions.context import CrawlContext, Done
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.spiders.backlog import Backlog
+from xingtu_crawler.spiders.coverage import Coverage
 from xingtu_crawler.storage.claims import DetailKey, details_of
 
 BATCH = 100
@@ -103,6 +105,7 @@ class XingtuSpider(Spider):
         """Take over the context of the crawl; called once, before `start` is iterated."""
         self.context = context
         self.backlog = Backlog(AHEAD * context.concurrency)
+        self.coverage = Coverage(context.tally)
         context.last_steps.append(self.finish)
 
     def spider_idle(self) -> None:
@@ -114,6 +117,12 @@ class XingtuSpider(Spider):
         """Record what remains when every item is stored; the crawl closes MongoDB after that."""
         async with self.reading:
             pass
+        if of := self.covered():
+            self.context.findings.add("coverage", f"{self.context.calls():,} calls: {of}")
+
+    def covered(self) -> str | None:
+        """Return in words how many authors are complete; None where all are, or where that is not counted."""
+        return None
 
     @property
     def close_reason(self) -> str | None:
@@ -152,6 +161,10 @@ class XingtuSpider(Spider):
         wanted = details_of(star_ids, self.details.platforms, self.details.endpoints)
         claimed = await self.claim_details(wanted, newer_than=self.newer_than)
         self.context.tally("fresh", len(wanted) - len(claimed))
+        for endpoint, count in (
+            Counter(each.endpoint for each in wanted) - Counter(each.endpoint for each in claimed)
+        ).items():
+            self.context.tally(f"fresh/{endpoint}", count)
         return claimed
 
     async def claim_details(self, wanted: Sequence[DetailKey], *, newer_than: datetime | None) -> list[DetailKey]:
@@ -202,7 +215,7 @@ class XingtuSpider(Spider):
         """Yield the next requests and one author's details."""
         assert isinstance(response, ApiResponse)
         yield from self._answered()  # first: Scrapy goes on behind an item only when that is stored
-        yield DetailAnswer(
+        answer = DetailAnswer(
             endpoint=response.meta[meta.ENDPOINT],
             star_id=response.meta[meta.STAR_ID],
             platform=response.meta[meta.PLATFORM],
@@ -211,6 +224,8 @@ class XingtuSpider(Spider):
             fetched_at=utc_now(),
             had_failed=had_failed,
         )
+        yield answer
+        self.coverage.settle(answer.star_id, is_settled=answer.is_stored)
 
     def detail_failed(self, failure: Failure) -> Iterator[Any]:
         """Yield the next requests and the record of a failed request."""
@@ -221,6 +236,7 @@ class XingtuSpider(Spider):
             failed.star_id = request.meta[meta.STAR_ID]
             failed.platform = request.meta[meta.PLATFORM]
             yield failed
+            self.coverage.settle(failed.star_id, is_settled=failed.terminal and failed.body is None)
 
     def _answered(self) -> Iterator[Request]:
         self.backlog.remove(1)

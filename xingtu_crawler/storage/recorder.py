@@ -20,10 +20,12 @@ from xingtu_crawler.items.videos import VideoFact, video_facts
 from xingtu_crawler.storage import documents, quarantine
 from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.history import History
+from xingtu_crawler.storage.notes import note_failure, note_quarantined
 from xingtu_crawler.storage.spill import Answer
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.videos import Videos
 from xingtu_crawler.storage.writer import BulkWriter, Rejected, Write
+from xingtu_crawler.verdict import Findings
 
 Count = Callable[[str, int], None]
 """Takes a name and a number to add to it: `stored/authors`, `quarantined`, `failures/open`, …"""
@@ -41,6 +43,7 @@ class Recorder:
         *,
         run_id: str,
         count: Count,
+        findings: Findings | None = None,
     ) -> None:
         self._writer = writer
         self._history = history
@@ -48,13 +51,22 @@ class Recorder:
         self._sweeps = sweeps
         self._run_id = run_id
         self._count = count
+        self._findings = findings if findings is not None else Findings()
         self._turns: dict[str, asyncio.Event] = {}
         """By sweep: set when its last page so far is marked as read or missed."""
         self._videos = Videos(run_id, history=history is not None)
 
     def of_run(self, run_id: str) -> Recorder:
         """Return a recorder for the answers of another run, which has fetched them and could not store them."""
-        return Recorder(self._writer, self._claims, self._sweeps, self._history, run_id=run_id, count=self._count)
+        return Recorder(
+            self._writer,
+            self._claims,
+            self._sweeps,
+            self._history,
+            run_id=run_id,
+            count=self._count,
+            findings=self._findings,
+        )
 
     async def settle(self) -> None:
         """Return when the spells that these answers have ended are in the history."""
@@ -192,6 +204,7 @@ class Recorder:
             # Code 0 is a success and explains no failure.
             label = f"{failed.code} {failed.reason}" if failed.code else failed.reason
             self._count(f"failures/{failed.endpoint}/{label}", 1)
+            note_failure(self._findings, failed, label, run_id=self._run_id)
 
     async def _is_answered(self, failed: FailedRequest) -> bool:
         """Return whether a newer answer is stored: a failure from a spill file may be old."""
@@ -243,6 +256,7 @@ class Recorder:
         await self._writer.insist(pieces)
         await self._writer.insist([document])
         self._count("quarantined", 1)
+        note_quarantined(self._findings, request, reason)
 
     async def _write(self, writes: Sequence[Write]) -> list[Rejected]:
         rejected = await self._writer.write(writes)

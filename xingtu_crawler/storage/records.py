@@ -45,7 +45,7 @@ def records(valid: ValidDetail | ValidPage, *, run_id: str) -> Iterator[Record]:
 
 def _of_detail(valid: ValidDetail, run_id: str) -> Iterator[Record]:
     answer, parsed = valid.answer, valid.parsed
-    if not valid.is_stored:
+    if not answer.is_stored:
         return
     for fact in video_facts(answer.endpoint, parsed.data, answer.star_id):
         yield _video(fact, answer.fetched_at, run_id)

@@ -12,11 +12,14 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import DATASET_VERSION, RUNS
 from xingtu_crawler.storage.writer import BulkWriter, Write
+from xingtu_crawler.verdict import Findings, Verdict
 
 HEARTBEAT_S = 10.0
 """Seconds between two updates of the record of a running crawl."""
 DEAD_AFTER = timedelta(seconds=6 * HEARTBEAT_S)
 """A run that has not updated its record for this long counts as crashed."""
+CRASHED = Verdict.INCOMPLETE
+"""The verdict on a run that crashed."""
 
 
 class Runs:
@@ -29,7 +32,14 @@ class Runs:
 
     async def start(self, run_id: str, facts: Mapping[str, Any], *, started_at: datetime) -> None:
         """Record that a crawl has begun."""
-        begun = {"state": "running", "started_at": started_at, "ended_at": None, "close_reason": None}
+        begun = {
+            "state": "running",
+            "started_at": started_at,
+            "ended_at": None,
+            "close_reason": None,
+            "verdict": None,
+            "findings": [],
+        }
         await self._update(run_id, {**begun, "dataset_version": DATASET_VERSION, **facts}, at=started_at)
 
     async def beat(self, run_id: str, figures: Mapping[str, Any], *, at: datetime) -> None:
@@ -37,7 +47,7 @@ class Runs:
 
         A run that was marked as crashed, because it was silent for too long, is running again.
         """
-        update = {"$set": {**figures, "state": "running", "updated_at": at}}
+        update = {"$set": {"verdict": None, **figures, "state": "running", "updated_at": at}}
         await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id, "state": {"$ne": "ended"}}, update))])
 
     async def end(self, run_id: str, figures: Mapping[str, Any], *, close_reason: str, at: datetime) -> None:
@@ -49,6 +59,16 @@ class Runs:
         await self._writer.insist([Write(RUNS, UpdateOne({"_id": run_id}, update, upsert=True))])
 
     async def mark_crashed(self, *, now: datetime) -> None:
-        """Mark the runs without a heartbeat for a minute as crashed."""
+        """Mark the runs without a heartbeat for a minute as crashed, and give them their verdict."""
         silent = {"state": "running", "updated_at": {"$lt": now - DEAD_AFTER}}
-        await self._outages.retry_while_away(lambda: self._runs.update_many(silent, {"$set": {"state": "crashed"}}))
+        findings = {"$concatArrays": [{"$ifNull": ["$findings", []]}, [{"$literal": _crash()}]]}
+        crashed = {"state": "crashed", "verdict": str(CRASHED), "findings": findings}
+        await self._outages.retry_while_away(lambda: self._runs.update_many(silent, [{"$set": crashed}]))
+
+
+def _crash() -> dict[str, Any]:
+    """Return the finding of a run that has recorded no end."""
+    findings = Findings()
+    findings.add("crashed", "the process ended without recording how")
+    (found,) = findings
+    return found.as_document()

@@ -1,0 +1,50 @@
+"""How many authors have all the details that a crawl wants of them. Plain Python."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+
+from xingtu_crawler.storage.claims import DetailKey
+
+
+class Coverage:
+    """Counts the authors that a crawl has looked at, and those of them who lack nothing.
+
+    `tally` counts the latter in the stats too.
+    """
+
+    def __init__(self, tally: Callable[[str, int], None]) -> None:
+        self.tally = tally
+        self.authors = 0
+        self.complete = 0
+        self._open: Counter[str] = Counter()
+        """The requests that are open, by author."""
+        self._lacking: set[str] = set()
+        """The authors with open requests of whom a request has failed."""
+
+    def expect(self, star_ids: Sequence[str], claimed: Iterable[DetailKey]) -> None:
+        """Record authors and the details to be requested of them; an author without any is complete."""
+        before = self._open.keys() & set(star_ids)
+        self._open.update(detail.star_id for detail in claimed)
+        new = [star_id for star_id in dict.fromkeys(star_ids) if star_id not in before]
+        self.authors += len(new)
+        self._count(sum(star_id not in self._open for star_id in new))
+
+    def settle(self, star_id: str, *, is_settled: bool) -> None:
+        """Record the end of one request; `is_settled`: the document is stored, or the API has none."""
+        if star_id not in self._open:
+            return
+        self._open[star_id] -= 1
+        if not is_settled:
+            self._lacking.add(star_id)
+        if self._open[star_id] == 0:
+            del self._open[star_id]
+            if star_id not in self._lacking:
+                self._count(1)
+            self._lacking.discard(star_id)
+
+    def _count(self, complete: int) -> None:
+        self.complete += complete
+        if complete:
+            self.tally("authors_complete", complete)

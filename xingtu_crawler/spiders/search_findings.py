@@ -1,0 +1,68 @@
+"""What the end of a search means for the verdict: a limit of the user's, and the cap of the search. Plain Python."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from xingtu_crawler.spiders.sweep import LIMITS, Sweep
+from xingtu_crawler.storage.sweeps import RESULT_CAP
+from xingtu_crawler.verdict import Findings
+
+_ORDERS = {"FANS": "those with the most followers first", "DEFAULT": "those that the platform scores highest first"}
+"""The order of the results by the value of the filter `sort`."""
+
+
+def explain_ends(findings: Findings, sweeps: Sequence[Sweep], *, queries: int, cap: int = RESULT_CAP) -> None:
+    """Add why sweeps show fewer authors than the search counts.
+
+    Args:
+        findings: of the crawl.
+        sweeps: of the crawl, finished or not.
+        queries: the number of queries; some may have no sweep, because a limit was reached before.
+        cap: the number of authors that a search shows at most.
+    """
+    for sweep in sweeps:
+        if sweep.stop is None:
+            continue
+        if sweep.stop.reason in LIMITS:
+            _limited(findings, sweep, cap, alone=queries == 1)
+        elif sweep.total_count is not None and sweep.total_count >= cap:
+            _capped(findings, sweep, cap, alone=queries == 1)
+    if len(sweeps) < queries and any(sweep.stop is not None and sweep.stop.reason in LIMITS for sweep in sweeps):
+        findings.add("sampled", f"{queries - len(sweeps):,} of {queries:,} queries were not read", key="queries")
+
+
+def _limited(findings: Findings, sweep: Sweep, cap: int, *, alone: bool) -> None:
+    assert sweep.stop is not None
+    shown = sum(sweep.seen.values()) if sweep.stop.reason == "max_authors" else len(sweep.seen)
+    total = sweep.total_count
+    if total is not None and total <= shown:
+        return
+    if total is None and sweep.stop.next_page is None:  # the page of the limit was the last one
+        return
+    sort = sweep.query.filters.get("sort", "FANS")
+    order = _ORDERS.get(sort, f"in the order sort={sort}")
+    what = f"{shown:,} of {_counted(total, cap)} authors, {order}: not a random sample"
+    if alone:
+        findings.add("sampled", what)
+    else:
+        findings.add("sampled", f"{{count}} queries were cut off by {sweep.stop.reason}", example=_of(sweep, what))
+
+
+def _capped(findings: Findings, sweep: Sweep, cap: int, *, alone: bool) -> None:
+    what = f"the search shows {cap:,} of {_counted(sweep.total_count, cap)} authors"
+    if alone:
+        findings.add("search_capped", what)
+    else:
+        findings.add("search_capped", f"{{count}} queries find more than {cap:,} authors", example=_of(sweep, what))
+
+
+def _counted(total: int | None, cap: int) -> str:
+    """Return `total_count` in words: the search counts no further than the cap."""
+    if total is None:
+        return "an unknown number of"
+    return f"at least {total:,}" if total >= cap else f"{total:,}"
+
+
+def _of(sweep: Sweep, what: str) -> str:
+    return f"{sweep.query.describe()}: {what}"

@@ -1,0 +1,38 @@
+"""What a failed request and a quarantined answer add to the findings of a crawl."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from xingtu_crawler.items.answers import FailedRequest
+from xingtu_crawler.verdict import Findings
+
+
+def note_failure(findings: Findings, failed: FailedRequest, label: str, *, run_id: str) -> None:
+    """Add a failed request for details; `label` is its code and reason. The search notes its own missing pages."""
+    if failed.star_id is None or failed.reason == "quarantined":  # its body is noted as quarantined
+        return
+    if not failed.terminal:
+        kind, message = "details_failed", f"{{count}} requests for {failed.endpoint} failed ({label})"
+    elif failed.body is None:
+        kind, message = "details_unavailable", f"{{count}} authors have no {failed.endpoint} ({label})"
+    else:
+        return
+    condition = {"run_id": run_id, "endpoint": failed.endpoint, "terminal": failed.terminal}
+    listed = f"scrapy find failures --filter '{json.dumps(condition)}' --limit 0"
+    advice = f"List them: {listed}"
+    if kind == "details_failed":
+        advice = f"Run the same command again: it fetches only what failed. {advice}"
+    findings.add(kind, message, example=failed.star_id, advice=advice, key=f"{failed.endpoint} {label}")
+
+
+def note_quarantined(findings: Findings, request: Mapping[str, Any], reason: str) -> None:
+    """Add a quarantined answer, or a part of one, to `request`."""
+    where = request.get("star_id") or f"page {request.get('page')}"
+    findings.add(
+        "quarantined",
+        "{count} answers are no documents: they are in quarantine",
+        example=f"{request['endpoint']} of {where}: {reason}",
+    )
