@@ -67,7 +67,7 @@ class FindingKind:
     advice: str | None = None
 
 
-_AGAIN = "Run the same command again: it fetches only what failed."
+AFTER_FAILURES = "Run the same command again: it fetches only what failed."
 
 KINDS: dict[str, FindingKind] = {
     "closing_errors": FindingKind(
@@ -87,7 +87,9 @@ KINDS: dict[str, FindingKind] = {
         "(crawl.dated_ahead has the wrong one) and their details are fetched again.",
         "Set the clock of the machine that wrote them.",
     ),
-    "details_failed": FindingKind(Verdict.INCOMPLETE, "Requests for details failed; they are in failures.", _AGAIN),
+    "details_failed": FindingKind(
+        Verdict.INCOMPLETE, "Requests for details failed; they are in failures.", AFTER_FAILURES
+    ),
     "details_unavailable": FindingKind(
         Verdict.COMPLETE,
         "The API has no details of some authors (code 400, 404, 201 or 202). From 10 % of an endpoint's details on "
@@ -117,7 +119,7 @@ KINDS: dict[str, FindingKind] = {
         "Correct what MongoDB refuses, then load them: scrapy replay",
     ),
     "requests_failed": FindingKind(
-        Verdict.INCOMPLETE, "Requests failed that no other finding explains; they are in failures.", _AGAIN
+        Verdict.INCOMPLETE, "Requests failed that no other finding explains; they are in failures.", AFTER_FAILURES
     ),
     "sampled": FindingKind(
         Verdict.LIMITED,

@@ -50,6 +50,8 @@ class ScriptedApi:
         self.script = script or {}
         self.of = of
         self.without_details: dict[str, int] = {}
+        self.detail: dict[str, Any] = {}
+        """Further fields of every base info."""
         self.pages: list[int] = []
         self.details: list[str] = []
 
@@ -68,7 +70,7 @@ class ScriptedApi:
         self.details.append(star_id)
         if star_id in self.without_details:
             return web.json_response(code(self.without_details[star_id]))
-        return web.json_response({"code": 0, "data": {"id": star_id}})
+        return web.json_response({"code": 0, "data": {"id": star_id, **self.detail}})
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from pymongo.asynchronous.database import AsyncDatabase
+from rich.cells import cell_len
 from rich.console import Console
 
 from xingtu_crawler.dataset.status import read
@@ -23,9 +24,9 @@ async def state_of(mongo_db: Database, spill: Path, *, cap: int = 0, exact_up_to
     return await read(mongo_db, now=NOW, spill=spill, daily_cap=cap, exact_up_to=exact_up_to)
 
 
-def shown(state: dict[str, Any]) -> str:
+def shown(state: dict[str, Any], *, width: int = 160) -> str:
     page = StringIO()
-    Console(file=page, width=160).print(render(state))
+    Console(file=page, width=width).print(render(state), crop=False)
     return page.getvalue()
 
 
@@ -71,6 +72,8 @@ async def test_the_last_ten_runs_come_newest_first(mongo_db: Database, tmp_path:
         "spider": "author_square",
         "state": "ended",
         "close_reason": "finished",
+        "verdict": None,
+        "findings": [],
         "started_at": NOW,
         "seconds": 12.5,
         "calls": 100,
@@ -91,6 +94,56 @@ async def test_a_crashed_run_is_distinguished_from_a_running_one(mongo_db: Datab
     ]
     assert (await mongo_db.runs.find_one({"_id": "dead"}) or {})["state"] == "running"
     assert "crashed" in shown(state)
+    assert [each["verdict"] for each in state["runs"]] == [None, "incomplete"]
+
+
+async def test_runs_have_their_verdict_and_old_ones_a_dash(mongo_db: Database, tmp_path: Path) -> None:
+    reason = {"kind": "details_failed", "severity": "incomplete", "message": "3 requests failed", "count": 3}
+    note = {"kind": "coverage", "severity": "complete", "message": "96 of 393 authors complete", "count": 1}
+    await mongo_db.runs.insert_many(
+        [
+            run("new", NOW, verdict="incomplete", findings=[reason, note]),
+            run("old", NOW - timedelta(hours=1)),
+        ]
+    )
+    state = await state_of(mongo_db, tmp_path)
+    assert [(each["verdict"], each["findings"]) for each in state["runs"]] == [
+        ("incomplete", [reason, note]),
+        (None, []),
+    ]
+    page = shown(state, width=80)
+    assert "finished  incomplete" in page
+    assert "finished  -  " in page
+    assert "Last run incomplete: 3 requests failed" in page
+    assert "393" not in page
+
+
+async def test_the_tables_fit_80_columns_without_broken_words(mongo_db: Database, tmp_path: Path) -> None:
+    await create_indexes(mongo_db)
+    big = {"calls": {"total": 1_234_567, "billed": 1}, "authors": 1_234_567, "seconds": 123_456.7}
+    await mongo_db.runs.insert_many(
+        run(reason, NOW, close_reason=reason, verdict="incomplete", cost={"spent": "12345.6789"}, **big)
+        for reason in ("finished", "insufficient_balance", "closespider_pagecount_no_item")
+    )
+    filters = {"keyword": "美食探店" * 10, "contentTag": "美妆,穿搭", "followerRange": "100000-1000000"}
+    await mongo_db.sweeps.insert_one(sweep("s", "a", 1, filters=filters, pages_read=500))
+    reason = "undocumented failure: the response has neither a code nor a message that this project knows"
+    failure = {"endpoint": "video_distribution", "code": 300, "reason": reason, "terminal": False}
+    await mongo_db.failures.insert_one(failure)
+    await mongo_db.quarantine.insert_one({"reason": reason})
+    await mongo_db.author_video_distribution.insert_many(details(9, "LIVE_STREAMING", timedelta(days=40)))
+    page = shown(await state_of(mongo_db, tmp_path / "spill"), width=80)
+    assert max(map(cell_len, page.splitlines())) <= 80
+    words = ["insufficient_balance", "closespider_pagecount_no_item", "followerRange=100000-1000000", "incomplete"]
+    for word in [
+        *words,
+        *reason.split(),
+        "video_distribution",
+        "LIVE_STREAMING",
+        "1,234,567",
+        "author_video_distribution",
+    ]:
+        assert word in page
 
 
 async def test_calls_and_cost_are_summed_by_the_day_of_shanghai(mongo_db: Database, tmp_path: Path) -> None:

@@ -43,6 +43,8 @@ async def test_a_run_is_recorded_from_its_start_to_its_end(runs: Runs, mongo_db:
         "updated_at": NOW,
         "ended_at": None,
         "close_reason": None,
+        "verdict": None,
+        "findings": [],
         "dataset_version": DATASET_VERSION,
     }
     assert await mongo_db.runs.find_one() == begun
@@ -81,6 +83,17 @@ async def test_runs_that_show_no_sign_of_life_have_crashed(runs: Runs, mongo_db:
     await runs.end("ended", {}, close_reason="finished", at=after(-3000))
     await runs.mark_crashed(now=NOW)
     assert await states(mongo_db) == {"dead": "crashed", "barely": "running", "alive": "running", "ended": "ended"}
+    verdicts = {run["_id"]: run["verdict"] async for run in mongo_db.runs.find()}
+    assert verdicts == {"dead": "incomplete", "barely": None, "alive": None, "ended": None}
+
+
+async def test_a_crashed_run_keeps_its_findings_and_says_that_it_crashed(runs: Runs, mongo_db: Database) -> None:
+    await runs.start("r", {}, started_at=after(-3600))
+    await runs.beat("r", {"findings": [{"kind": "spilled"}]}, at=after(-3600))
+    await mongo_db.runs.insert_one({"_id": "old", "state": "running", "updated_at": after(-3600)})  # without findings
+    await runs.mark_crashed(now=NOW)
+    found = {run["_id"]: [each["kind"] for each in run["findings"]] async for run in mongo_db.runs.find()}
+    assert found == {"r": ["spilled", "crashed"], "old": ["crashed"]}
 
 
 async def test_a_run_that_was_taken_for_dead_and_is_not_is_running_again(runs: Runs, mongo_db: Database) -> None:
@@ -89,6 +102,7 @@ async def test_a_run_that_was_taken_for_dead_and_is_not_is_running_again(runs: R
     assert await states(mongo_db) == {"r": "crashed"}
     await runs.beat("r", {}, at=NOW)
     assert await states(mongo_db) == {"r": "running"}
+    assert (await mongo_db.runs.find_one({}) or {})["verdict"] is None
     await runs.end("r", {}, close_reason="finished", at=after(1))
     await runs.beat("r", {"seconds": 1.0}, at=after(2))  # the last one, overtaken by the end
     run = await mongo_db.runs.find_one({})

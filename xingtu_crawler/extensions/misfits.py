@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.api.envelope import one_line
 from xingtu_crawler.items.parsing import Parsed
 from xingtu_crawler.verdict import MAX_EXAMPLES, SHARE, Findings, Verdict
@@ -53,21 +55,27 @@ class Misfits:
 
     def report(self, findings: Findings) -> None:
         """Add the findings: from a share of 10 % of an endpoint's answers on, they make the crawl suspicious."""
-        self._report(findings, "unknown_fields", self._unknown, "fields that no model names")
-        self._report(findings, "unparsed_values", self._unparsed, "values that do not fit their type")
+        self._report(findings, "unknown_fields", self._unknown, "fields that no model names", "crawl.unknown_fields")
+        self._report(findings, "unparsed_values", self._unparsed, "values that do not fit their type", "crawl.unparsed")
 
-    def _report(self, findings: Findings, kind: str, tallies: dict[str, _Tally], what: str) -> None:
+    def _report(self, findings: Findings, kind: str, tallies: dict[str, _Tally], what: str, listed: str) -> None:
         for endpoint, tally in tallies.items():
             answers = self._answers[endpoint]
             often = tally.paths.most_common(MAX_EXAMPLES)
             named = ", ".join(f"{path} ({count:,})" for path, count in often[:_NAMED])
             more = f" and {len(tally.paths) - _NAMED:,} more" if len(tally.paths) > _NAMED else ""
+            condition = json.dumps({listed: {"$exists": True}})
             for number, (path, _) in enumerate(often):
                 findings.add(
                     kind,
                     f"{{count}} of {answers:,} answers of {endpoint} have {what}: {named}{more}",
                     count=0 if number else tally.answers,
                     example=tally.examples[path],
+                    advice=f"List them: scrapy find {_collection(endpoint)} --filter '{condition}' --fields {listed}",
                     severity=Verdict.SUSPICIOUS if tally.answers >= SHARE * answers else None,
                     key=endpoint,
                 )
+
+
+def _collection(endpoint: str) -> str:
+    return SEARCH.collection if endpoint == SEARCH.name else DETAILS[endpoint].collection

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from xingtu_crawler.items.answers import FailedRequest
-from xingtu_crawler.verdict import Findings
+from xingtu_crawler.verdict import AFTER_FAILURES, Findings
 
 
 def note_failure(findings: Findings, failed: FailedRequest, label: str, *, run_id: str) -> None:
@@ -24,7 +24,7 @@ def note_failure(findings: Findings, failed: FailedRequest, label: str, *, run_i
     listed = f"scrapy find failures --filter '{json.dumps(condition)}' --limit 0"
     advice = f"List them: {listed}"
     if kind == "details_failed":
-        advice = f"Run the same command again: it fetches only what failed. {advice}"
+        advice = f"{AFTER_FAILURES} {advice}"
     findings.add(kind, message, example=failed.star_id, advice=advice, key=f"{failed.endpoint} {label}")
 
 
