@@ -42,6 +42,16 @@ def test_equal_findings_merge() -> None:
     assert other.advice == KINDS["details_failed"].advice
 
 
+def test_as_many_examples_are_shown_as_fit() -> None:
+    found = Findings()
+    for star_id in range(100, 200):
+        found.add("details_unavailable", "{count} authors", example=str(star_id))
+    (only,) = found
+    assert only.line == "100 authors (for example 100)"
+    assert only.shown(12) == "100 authors (for example 100, 101, 102)"
+    assert only.shown(1000).count(",") == MAX_EXAMPLES - 1
+
+
 def test_merging_keeps_the_worst_severity() -> None:
     found = Findings()
     for severity in (None, Verdict.SUSPICIOUS, None):

@@ -70,6 +70,11 @@ class FindingKind:
 AFTER_FAILURES = "Run the same command again: it fetches only what failed."
 
 KINDS: dict[str, FindingKind] = {
+    "answers_given_up": FindingKind(
+        Verdict.INCOMPLETE,
+        "Answers could not be received, because they are longer than DOWNLOAD_MAXSIZE; the next ones would be as long.",
+        "Raise DOWNLOAD_MAXSIZE, then run the same command with terminal=1.",
+    ),
     "closing_errors": FindingKind(
         Verdict.INCOMPLETE,
         "A step of the closing failed, so the record of the run may lack figures.",
@@ -186,7 +191,18 @@ class Finding:
     @property
     def line(self) -> str:
         """The message with its count and one example."""
-        return f"{self.text} (for example {self.examples[0]})" if self.examples else self.text
+        return self.shown(0)
+
+    def shown(self, characters: int) -> str:
+        """Return the message with its count, one example, and as many more as fit into this number of characters."""
+        if not self.examples:
+            return self.text
+        examples = self.examples[0]
+        for example in self.examples[1:]:
+            if len(examples) + len(example) > characters:
+                break
+            examples += f", {example}"
+        return f"{self.text} (for example {examples})"
 
     def as_document(self) -> dict[str, Any]:
         """Return the entry for `runs.findings`."""

@@ -50,6 +50,11 @@ def test_what_is_noted_elsewhere_is_not_noted_twice() -> None:
     assert noted(failed(body=b"{", code=None, reason="too_deep")) == []
 
 
+def test_an_answer_that_was_not_received_is_no_unavailable_author() -> None:
+    (found,) = noted(failed(code=None, reason="too_large"))
+    assert (found.kind, found.severity) == ("answers_given_up", "incomplete")
+
+
 def test_quarantined_answers_name_one_example() -> None:
     findings = Findings()
     note_quarantined(findings, {"endpoint": "search", "sweep": "s", "page": 3}, "no list")

@@ -14,6 +14,8 @@ from xingtu_crawler.verdict import Verdict
 _WORTH_A_LOOK = [DETAILS["marketing_info"].collection, *(endpoint.collection for endpoint in DETAILS.values())]
 _MOST_FINDINGS = 12
 """Maximum number of findings in the table; `runs.findings` has all."""
+_EXAMPLES = 450
+"""Maximum number of characters of the examples of a finding: twenty ids."""
 
 
 def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
@@ -60,7 +62,7 @@ def render(outcome: Outcome, *, sandbox: bool) -> RenderableType:
         findings.add_column("what to do", overflow="fold")
         for found in outcome.findings[:_MOST_FINDINGS]:
             severity = "note" if found.severity is Verdict.COMPLETE else str(found.severity)
-            findings.add_row(severity, Text(found.line), Text(found.advice or ""))
+            findings.add_row(severity, Text(found.shown(_EXAMPLES)), Text(found.advice or ""))
         parts.append(findings)
     parts += [Text(f"Next: {step}") for step in next_steps(outcome, sandbox=sandbox)]
     return Group(*parts)
