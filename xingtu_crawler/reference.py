@@ -120,15 +120,15 @@ def close_reasons_page() -> str:
         f"| `{verdict}` | {_exit_code(verdict, before_calls=verdict is Verdict.FAILED)} | {meaning} |"
         for verdict, meaning in MEANINGS.items()
     ]
-    scrapys = [_close_reason(f"`{name}`", reason) for name, reason in SCRAPYS_REASONS.items()]
+    scrapys = [_row_of(f"`{name}`", reason) for name, reason in SCRAPYS_REASONS.items()]
     return _CLOSE_REASONS_PAGE.format(
         verdicts="\n".join(verdicts),
-        rows="\n".join(_close_reason(f"`{name}`", reason) for name, reason in CLOSE_REASONS.items()),
-        scrapys="\n".join([*scrapys, _close_reason("any other", UNKNOWN_REASON)]),
+        rows="\n".join(_row_of(f"`{name}`", reason) for name, reason in CLOSE_REASONS.items()),
+        scrapys="\n".join([*scrapys, _row_of("any other", UNKNOWN_REASON)]),
     )
 
 
-def _close_reason(name: str, reason: CloseReason) -> str:
+def _row_of(name: str, reason: CloseReason) -> str:
     code = _exit_code(reason.verdict, before_calls=reason.before_calls)
     return f"| {name} | `{reason.verdict}` | {code} | {_code(reason.meaning)} | {_code(reason.advice or 'Nothing.')} |"
 

@@ -12,7 +12,7 @@ from scrapy.utils.test import get_crawler
 
 from xingtu_crawler.exceptions import ApiUnreachableError
 from xingtu_crawler.extensions.closing import Closing
-from xingtu_crawler.extensions.refusal import REFUSAL_STAT
+from xingtu_crawler.outcome import REFUSAL_STAT
 
 OPENING, RUNNING, STOPPED = ((None, False), (1.0, True), (1.0, False))
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 
 from rich import box
 from rich.cells import cell_len
-from rich.console import Console, ConsoleOptions, RenderResult
+from rich.console import Console, ConsoleOptions, JustifyMethod, RenderResult
 from rich.table import Table
 from rich.text import Text
 
@@ -99,7 +99,7 @@ class FittingTable:
         widths = self.widths(options.max_width)
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, padding=(0, _GAP - 1, 0, 0))
         for name, width in widths.items():
-            justify = "right" if name in self._right else "left"
+            justify: JustifyMethod = "right" if name in self._right else "left"
             heading = Text("\n".join(wrapped(name, width)))
             table.add_column(heading, justify=justify, width=width, no_wrap=True, overflow="ignore")
         for row in self.rows:
