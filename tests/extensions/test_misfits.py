@@ -58,6 +58,11 @@ def test_raw_values_are_in_one_line_without_control_characters() -> None:
     assert found.examples[0].isprintable()
 
 
+def test_a_level_of_a_further_category_is_no_unknown_field() -> None:
+    assert reported(parsed("attribute_datas.author_level_food")) == []
+    assert reported(parsed("attribute_datas.author_level_food", "attribute_datas.author_grade")) != []
+
+
 def test_many_paths_stay_few_examples() -> None:
     (found,) = reported(parsed(*(f"field{number}" for number in range(100))))
     assert len(found.examples) == MAX_EXAMPLES

@@ -15,6 +15,8 @@ from xingtu_crawler.verdict import MAX_EXAMPLES, SHARE, Findings, Verdict
 _NAMED = 3
 """Number of paths that the message names; the examples of the finding have more."""
 _LONGEST_VALUE = 60
+_FAMILY = re.compile(r"attribute_datas\.author_level_\w+")
+"""The attributes that come in one per category of content: no model names them all, and a new one is no change."""
 _INDEX = re.compile(r"\.\d+(?=\.|$)")
 
 
@@ -44,8 +46,9 @@ class Misfits:
     def count(self, endpoint: str, parsed: Parsed, *, star_id: str) -> None:
         """Count one typed payload of an endpoint, which is about the author `star_id`."""
         self._answers[endpoint] += 1
-        if parsed.unknown_fields:
-            self._unknown[endpoint].add({path: f"{path} of {star_id}" for path in parsed.unknown_fields})
+        unknown = [path for path in parsed.unknown_fields if not _FAMILY.fullmatch(path)]
+        if unknown:
+            self._unknown[endpoint].add({path: f"{path} of {star_id}" for path in unknown})
         if parsed.unparsed:
             found: dict[str, str] = {}
             for path, misfit in parsed.unparsed.items():
