@@ -242,6 +242,16 @@ SETTINGS = [
         "LOG_LEVEL is 'loud': it must be one of CRITICAL, ERROR, WARNING, INFO, DEBUG.",
     ),
     Case(
+        "no_setting",
+        (*SQUARE, "-s", "XINGTU_DAILY_CALL=100"),
+        "There is no setting XINGTU_DAILY_CALL: did you mean XINGTU_DAILY_CALLS?",
+    ),
+    Case(
+        "argument_twice",
+        (*square(keyword="美食"), "-a", "keyword=美妆"),
+        "keyword= is given 2 times: give it once.",
+    ),
+    Case(
         "log_file",
         (*SQUARE, "--logfile", "missing/x.log"),
         "The log cannot be written to missing/x.log (No such file or directory): name another file with --logfile or "

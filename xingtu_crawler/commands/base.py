@@ -22,7 +22,7 @@ from xingtu_crawler.engine.log import guarded, redacted
 from xingtu_crawler.engine.scrapy_settings import check_settings, check_values
 from xingtu_crawler.engine.streams import discard_output, secure_streams
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
-from xingtu_crawler.options import Options
+from xingtu_crawler.options import API, RETRYING, STORAGE, Options, defaults
 from xingtu_crawler.storage.reader import open_for_reading, raising_storage_errors
 from xingtu_crawler.storage.store import Store
 
@@ -71,7 +71,10 @@ class ProjectCommand(ScrapyCommand):
         """Apply Scrapy's own options; exit with one line where one of them, or a setting, cannot be used."""
         secure_streams()
         with self.one_error_line():
-            check_values(dict(_pairs(opts.set)))
+            given = dict(_pairs(opts.set))
+            for name in given:
+                _refuse_unknown(name)
+            check_values(given)
             try:
                 super().process_options(args, opts)
             except OSError as error:
@@ -164,6 +167,15 @@ class _Console(Console):
     def on_broken_pipe(self) -> None:
         """Raise, so that the command keeps its exit code."""
         raise BrokenPipeError
+
+
+def _refuse_unknown(name: str) -> None:
+    """Raise `UserError` for a name that only a setting of this project can have, and none has."""
+    known = list(defaults(API, RETRYING, STORAGE))
+    if name.startswith(("JUSTONEAPI_", "MONGO_", "XINGTU_")) and name not in known:
+        near = nearest(name, known)
+        hint = f"did you mean {near}?" if near else f"this project has {', '.join(known)}."
+        raise UserError(f"There is no setting {shown(name)}: {hint}")
 
 
 def _pairs(options: Sequence[str]) -> Iterator[tuple[str, str]]:

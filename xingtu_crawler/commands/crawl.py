@@ -11,6 +11,7 @@ import logging
 import signal
 import sys
 import traceback
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import TracebackType
@@ -58,6 +59,8 @@ class Command(ProjectCommand, ScrapyCrawl):
 
     def process_options(self, args: list[str], opts: argparse.Namespace) -> None:
         """Apply the options; exit if a setting is wrong, as Scrapy sets the log up before it runs the command."""
+        with self.one_error_line():
+            _refuse_repeated(opts.spargs)
         super().process_options(args, opts)
         with self.one_error_line():
             _ = self.options
@@ -142,6 +145,14 @@ class Command(ProjectCommand, ScrapyCrawl):
         elif outcome.refusal is not None:
             sys.stderr.write(f"error: {redacted(outcome.refusal)}\n")
         return code
+
+
+def _refuse_repeated(arguments: list[str]) -> None:
+    """Raise `ArgumentError` for an argument that is given twice: Scrapy would take the last one."""
+    names = Counter(argument.partition("=")[0] for argument in arguments)
+    for name, count in names.items():
+        if count > 1:
+            raise ArgumentError(f"{shown(name)}= is given {count} times: give it once.")
 
 
 def _refuse_options(args: list[str]) -> None:
