@@ -80,9 +80,7 @@ def test_a_name_that_no_spider_knows_is_refused(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize(
-    ("name", "near"), [("max_cost", "max_calls"), ("Keyword", "keyword"), ("page_max", "max_pages")]
-)
+@pytest.mark.parametrize(("name", "near"), [("max_cost", "max_calls"), ("Keyword", "keyword")])
 def test_the_nearest_name_is_proposed(name: str, near: str) -> None:
     assert f"did you mean {near}=?" in refusal(parse_square, {name: "50"})
 

@@ -135,6 +135,12 @@ def test_numbers_that_are_no_ids_are_refused_with_the_reason(tmp_path: Path, tex
     assert words in refusal(lambda value: parse_star_ids("star_ids", value), text)
 
 
+def test_all_bad_ids_of_an_argument_are_reported_at_once() -> None:
+    message = refusal(lambda text: parse_star_ids("star_ids", text), ",".join(f"x{at}" for at in range(25)))
+    assert message.count("is not a star id") == 20
+    assert message.endswith("x19 is not a star id: use 1 to 20 digits, the first one not 0. And 5 more.")
+
+
 def test_all_bad_lines_are_reported_at_once(tmp_path: Path) -> None:
     path = tmp_path / "ids.txt"
     path.write_text("\n".join(f"{ONE},x{at}" for at in range(25)), encoding="utf-8")

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from xingtu_crawler.arguments.problems import Problems
+from xingtu_crawler.arguments.problems import MOST_SHOWN, Problems
 from xingtu_crawler.arguments.text_file import name_of, open_text
 from xingtu_crawler.arguments.typed import Typed
 from xingtu_crawler.arguments.wording import narrow, shown
@@ -37,10 +37,11 @@ def parse_star_ids(name: str, value: str) -> tuple[str, ...]:
     if _GROUPED.fullmatch(typed.value):
         raise typed.error(_problem_of_groups(typed.value))
     ids = tuple(dict.fromkeys(map(_plain, typed.elements)))
+    if problems := [problem for star_id in ids if (problem := _problem(star_id))]:
+        more = len(problems) - MOST_SHOWN
+        raise typed.error(" ".join([*problems[:MOST_SHOWN], *([f"And {more} more."] if more > 0 else [])]))
     rounding = _Rounding()
     for star_id in ids:
-        if problem := _problem(star_id):
-            raise typed.error(problem)
         rounding.look_at(star_id)
     if problem := rounding.problem:
         raise typed.error(problem)
