@@ -36,6 +36,7 @@ SCRAPY_ARROWS: dict[str, set[str]] = {
     "engine": {"api", "options", "exceptions"},
     "extensions": {
         "api",
+        "dataset",
         "engine",
         "items",
         "mongo",

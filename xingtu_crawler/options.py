@@ -151,6 +151,16 @@ class Options(BaseModel):
         form="a number of calls per second, 0 or more",
         ge=0,
     )
+    collapse_share: Number = _setting(
+        API,
+        "XINGTU_COLLAPSE_SHARE",
+        "0.5",
+        "A crawl is `suspicious` if a query finds, or counts, less than this share of the authors of its last finished "
+        "sweep. 0: never.",
+        form="a share from 0 to 1",
+        ge=0,
+        le=1,
+    )
 
     max_attempts: Whole = _setting(
         RETRYING,

@@ -146,6 +146,8 @@ class Outcome:
     page_bytes_left_out: int = 0
     refusal: str | None = None
     """The error that ended the crawl, if any: it says already what to do."""
+    changes: tuple[str, ...] = ()
+    """What a repeated crawl has changed, in lines for the log."""
     collected: tuple[Finding, ...] = ()
     """What the parts of the crawl have found; `findings` has the rest too."""
 
@@ -309,11 +311,12 @@ class Outcome:
 
     def lines(self) -> Iterator[str]:
         """Yield the last lines of a crawl: what it did, what it cost, what failed, what to do next, the verdict."""
-        documents = sum(self.stored.values())
+        writes = "" if self.changes else f"{sum(self.stored.values())} writes, "
         yield (
-            f"Closed ({self.close_reason}) after {self.seconds:.1f} s: {self.authors} authors, {documents} writes, "
-            f"{self.fresh} details already up to date"
+            f"Closed ({self.close_reason}) after {self.seconds:.1f} s: {self.authors} authors, {writes}{self.fresh} "
+            "details already up to date"
         )
+        yield from self.changes
         yield (
             f"Cost: {self.calls} calls, {self.billed} of them billed and {self.maybe_billed} possibly billed, "
             f"{self.retries} retries"

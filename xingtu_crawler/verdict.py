@@ -80,6 +80,11 @@ KINDS: dict[str, FindingKind] = {
         "A step of the closing failed, so the record of the run may lack figures.",
         "Read the ERROR lines of the log.",
     ),
+    "collapsed": FindingKind(
+        Verdict.SUSPICIOUS,
+        "A query finds, or counts, far fewer authors than its last finished sweep did (XINGTU_COLLAPSE_SHARE).",
+        "Look at the filters and at the provider's notices, then run the same command again: it searches anew.",
+    ),
     "coverage": FindingKind(Verdict.COMPLETE, "How many of the authors have all their details, after an early end."),
     "crashed": FindingKind(
         Verdict.INCOMPLETE,
@@ -100,6 +105,23 @@ KINDS: dict[str, FindingKind] = {
         "The API has no details of some authors (code 400, 404, 201 or 202). From 10 % of an endpoint's details on "
         "the run is incomplete.",
         "List them: scrapy find failures --filter '{\"terminal\": true}' --limit 0",
+    ),
+    "fields_vanished": FindingKind(
+        Verdict.COMPLETE,
+        "Answers lack a field, or no answer fills it, that those of an earlier run had. From 10 % of an endpoint's "
+        "answers on the run is suspicious.",
+        "Compare an answer with the provider's documentation; the field is null in the new documents.",
+    ),
+    "hollow_answers": FindingKind(
+        Verdict.SUSPICIOUS,
+        "Answers lack most of what the documents before them had, also when requested once more (for 10 details per "
+        "endpoint). They are stored; the documents before them are in history.",
+        "Compare the spells of the author in the example: scrapy find spells",
+    ),
+    "hollow_once": FindingKind(
+        Verdict.COMPLETE,
+        "Answers lacked most of what the stored documents have, and the second ones had it. The first ones are in "
+        "quarantine.",
     ),
     "interrupted": FindingKind(
         Verdict.INCOMPLETE,
@@ -145,6 +167,12 @@ KINDS: dict[str, FindingKind] = {
         Verdict.INCOMPLETE,
         "Lines of a spill file of an earlier crawl cannot be read; they are kept in *.broken files.",
         "Look at the file, and restore it from a backup if the disk has failed.",
+    ),
+    "types_changed": FindingKind(
+        Verdict.COMPLETE,
+        "A field has a JSON type that it did not have in an earlier run. From 10 % of an endpoint's answers on the run "
+        "is suspicious.",
+        "Look at the field in the new documents: a value that does not fit is in crawl.unparsed.",
     ),
     "unknown_fields": FindingKind(
         Verdict.COMPLETE,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -52,6 +52,8 @@ class ScriptedApi:
         self.without_details: dict[str, int] = {}
         self.detail: dict[str, Any] = {}
         """Further fields of every base info."""
+        self.base_info_of: Callable[[str], dict[str, Any]] | None = None
+        """Returns the base info of an author, instead of that."""
         self.pages: list[int] = []
         self.details: list[str] = []
 
@@ -70,7 +72,8 @@ class ScriptedApi:
         self.details.append(star_id)
         if star_id in self.without_details:
             return web.json_response(code(self.without_details[star_id]))
-        return web.json_response({"code": 0, "data": {"id": star_id, **self.detail}})
+        data = self.base_info_of(star_id) if self.base_info_of else {"id": star_id, **self.detail}
+        return web.json_response({"code": 0, "data": data})
 
 
 @asynccontextmanager

@@ -101,6 +101,7 @@ async def test_a_new_document_has_its_identity_its_data_and_its_provenance(
         "fetched_at": at(0),
         "first_seen_at": at(0),
         "changed_at": at(0),
+        "filled": 0,
         "schema_version": SCHEMA_VERSION,
         "unparsed": {"age": {"raw": "x", "error": "no"}},
         "unknown_fields": ["new"],

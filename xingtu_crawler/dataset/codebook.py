@@ -47,6 +47,13 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
         "string",
         "32 hex digits over `data` without its volatile fields, and over `unparsed`: equal hash, equal content.",
     ),
+    "filled": (
+        "integer",
+        (
+            "Number of different fields of the answer that are filled: not 0, false or empty. A later answer with less "
+            "than half of them is hollow. In documents of details only."
+        ),
+    ),
     "schema_version": ("integer", "Version of the models that typed the document."),
     "dated_ahead": (
         "UTC datetime",

@@ -46,6 +46,10 @@ class CrawlContext:
     """What the spider records when every item is stored; the crawl runs them before it closes MongoDB."""
     empty_queries: set[str] = field(default_factory=set)
     """The keys of the queries for which the API returned no page; `scrapy plan` reads them."""
+    swept: dict[str, str | None] = field(default_factory=dict)
+    """The sweeps that have ended, each with the last finished sweep of the same query if both are whole."""
+    collapse_share: float = 0.5
+    """A sweep that finds less than this share of what the last one found is suspicious."""
     findings: Findings = field(default_factory=Findings)
     """The reasons for the verdict on the crawl; see `verdict.KINDS`."""
 
@@ -78,6 +82,10 @@ class ContextSpider(Protocol):
     @property
     def max_calls(self) -> int | None:
         """Maximum number of calls; None for no limit."""
+
+    @property
+    def population(self) -> str:
+        """Names the authors whom the crawl is about: runs of the same name can be compared."""
 
     def begin(self, context: CrawlContext) -> None:
         """Take over the context; called once, before `start` is iterated."""

@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable
+from dataclasses import replace
 from typing import Self
 
 from pymongo.errors import PyMongoError
@@ -16,6 +17,7 @@ from scrapy import signals
 from scrapy.crawler import Crawler
 
 from xingtu_crawler.api.envelope import one_line
+from xingtu_crawler.dataset.changes import PATIENCE_S, Crawled, changes
 from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.closing import Closing
@@ -28,6 +30,7 @@ from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.dates import correct_dates
+from xingtu_crawler.storage.drift import report_drift
 from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, load_spilled
@@ -59,6 +62,8 @@ class Crawl:
         self._is_store_ready = False
         self._closed = asyncio.Event()
         self._logged: set[str] = set()
+        self._population = ""
+        self._changes: list[str] = []
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
@@ -100,6 +105,7 @@ class Crawl:
         except UserError as error:
             raise refusal(self._crawler, error, "api_unavailable") from None
         self.context = self._context(store)
+        self._population = spider.population
         spider.begin(self.context)
 
     async def _open_store(self) -> Store:
@@ -171,6 +177,7 @@ class Crawl:
             sweeps=store.sweeps,
             worklist=store.worklist,
             tally=self._count,
+            collapse_share=self.options.collapse_share,
             calls=lambda: stats.get_value("xingtu/calls") or 0,
             findings=self.findings,
             is_closing=lambda: self.closing.is_closing,
@@ -192,7 +199,8 @@ class Crawl:
                 await self._try(store.leave())
             self.session.close()
             self.intake.log_spilled()
-            for line in self.run.outcome(reason, seconds=seconds).lines():
+            outcome = replace(self.run.outcome(reason, seconds=seconds), changes=tuple(self._changes))
+            for line in outcome.lines():
                 logger.info("%s", line)
         finally:
             self._closed.set()
@@ -212,12 +220,26 @@ class Crawl:
             await self._try(self.session.daily_calls.settle())
         await self._try(store.complete())  # what an error leaves in the documents, the next start moves
         self.intake.misfits.report(self.findings)
-        cost = {}
+        await self._compare(store, reason)
+        extra = {"fields": {"population": self._population, "endpoints": self.intake.fields.as_document()}}
         with contextlib.suppress(Exception):
-            cost = await self.session.cost(self.run.outcome(reason))
+            extra |= await self.session.cost(self.run.outcome(reason))
         outcome = self.run.outcome(reason, seconds=seconds)  # now: each step before may have found something
-        if self.run.is_started and not await self._try(self.run.end(store, outcome, cost)):
+        if self.run.is_started and not await self._try(self.run.end(store, outcome, extra)):
             await self._try(self.run.end_without_figures(store, self.run.outcome(reason)))
+
+    async def _compare(self, store: Store, reason: str) -> None:
+        """Compare the crawl with earlier ones; whatever goes wrong, the run is complete without that."""
+        if self.context is None or reason in {"shutdown", "storage_unavailable"}:  # a user waits, or MongoDB is gone
+            return
+        crawled = Crawled(self.run.run_id, self.run.started_at, self.context.swept)
+        try:
+            async with asyncio.timeout(PATIENCE_S):
+                counts, population = self.intake.fields, self._population
+                await report_drift(store.database, counts, self.findings, run_id=crawled.run_id, population=population)
+            self._changes = [*(await changes(store.database, crawled)).lines()]
+        except Exception as error:  # noqa: BLE001 - a defect here must not cost the record of the run
+            logger.warning("Could not compare this crawl with earlier ones (%s)", brief(error))
 
     async def _try(self, step: Awaitable[object]) -> bool:
         """Await a step of the closing; where it fails, log each reason once and return False."""

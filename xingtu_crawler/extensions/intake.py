@@ -12,6 +12,7 @@ from xingtu_crawler.engine import state
 from xingtu_crawler.exceptions import RefusedWriteError, StorageError
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.extensions.misfits import Misfits
+from xingtu_crawler.items.drift import FieldCounts
 from xingtu_crawler.items.validation import reason_of
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.options import Options
@@ -30,6 +31,7 @@ class Intake:
     def __init__(self, crawler: Crawler, options: Options, closing: Closing, *, run_id: str) -> None:
         self.spill = Spill(options.spill_directory, run_id)
         self.misfits = Misfits()
+        self.fields = FieldCounts()
         self._crawler = crawler
         self._closing = closing
         self._recorder: Recorder | None = None

@@ -11,6 +11,9 @@ from typing import Self
 
 from xingtu_crawler.api.envelope import Envelope
 
+HOLLOW = "hollow: it lacks most of what the stored document has"
+"""Why an answer with `is_put_aside` is in quarantine; `scrapy replay` leaves it there."""
+
 
 @dataclass(slots=True)
 class DetailAnswer:
@@ -26,6 +29,8 @@ class DetailAnswer:
     """Whether `failures` had an entry for this request when it was sent."""
     is_stored: bool = False
     """Set by the pipeline: MongoDB has acknowledged the document and its videos."""
+    is_put_aside: bool = False
+    """Whether it goes to quarantine, because it is hollow and this crawl asks once more."""
 
     def __str__(self) -> str:
         return f"{self.endpoint} of {self.star_id} ({self.platform})"

@@ -15,7 +15,7 @@ from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.items import Parsed
-from xingtu_crawler.items.answers import DetailAnswer, SearchAnswer
+from xingtu_crawler.items.answers import HOLLOW, DetailAnswer, SearchAnswer
 from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page, without_ids
 
 logger = logging.getLogger(__name__)
@@ -42,15 +42,20 @@ class ValidationPipeline:
 
         Raises `DropItem` if the answer went to quarantine instead.
         """
+        if isinstance(item, DetailAnswer) and item.is_put_aside:
+            await self._intake.keep(item, self._intake.recorder.set_aside(item, HOLLOW))
+            raise DropItem(HOLLOW, log_level="DEBUG")
         try:
             if isinstance(item, DetailAnswer):
                 detail = validate_detail(item)
                 self._count(item.endpoint, detail.parsed, item.star_id)
+                self._intake.fields.add(item.endpoint, item.envelope.data, item.star_id)
                 return detail
             if isinstance(item, SearchAnswer):
                 page = validate_page(item)
-                for star_id, parsed in page.authors.values():
+                for rank, (star_id, parsed) in page.authors.items():
                     self._count(SEARCH.name, parsed, star_id)
+                    self._intake.fields.add(SEARCH.name, page.page.authors[rank - 1], star_id)
                 return page
         except Exception as error:
             assert isinstance(item, DetailAnswer | SearchAnswer)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,8 @@ from xingtu_crawler.spiders.search import Page, Search, comparison
 from xingtu_crawler.spiders.search_findings import explain_ends
 from xingtu_crawler.spiders.sweep import Sweep
 from xingtu_crawler.storage.claims import DetailKey, details_of
+from xingtu_crawler.storage.collapse import EndedSweep, compare
+from xingtu_crawler.storage.sweeps import LIMITS
 
 AT_ONCE = 500
 """Number of authors that are looked up at once when all is done."""
@@ -54,6 +57,12 @@ class AuthorSquareSpider(XingtuSpider):
     def expected_authors(self) -> Done:
         """How many authors the search will find; an estimate, as queries overlap and pages shift."""
         return Done(0, self.search.expected, is_estimate=True)
+
+    @property
+    def population(self) -> str:
+        """Names the queries: runs of the same ones are about the same kind of authors."""
+        keys = "\n".join(sorted(query.key for query in self.arguments.queries))
+        return hashlib.blake2b(keys.encode(), digest_size=8).hexdigest()
 
     # --- Sweeps begin --------------------------------------------------------------------------------------
 
@@ -215,6 +224,22 @@ class AuthorSquareSpider(XingtuSpider):
                 complete=is_complete,
                 limits=limits,
             )
+            await self._compare(sweep)
+
+    async def _compare(self, sweep: Sweep) -> None:
+        """Report a collapse since the last finished sweep of the query."""
+        assert sweep.stop is not None
+        ended = EndedSweep(
+            sweep=sweep.name,
+            query_key=sweep.query.key,
+            query=sweep.query.describe(),
+            authors=len(sweep.seen),
+            total_count=sweep.total_count,
+            is_whole=not sweep.holes and sweep.stop.reason not in LIMITS,
+        )
+        context = self.context
+        before = await compare(context.sweeps, ended, context.findings, share=context.collapse_share)
+        context.swept[sweep.name] = before
 
     async def _is_complete(self, sweeps: list[Sweep]) -> bool:
         """Return whether no page and no detail of these sweeps is left to be requested."""

@@ -31,6 +31,7 @@ from xingtu_crawler.extensions.context import CrawlContext, Done
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.spiders.backlog import Backlog
 from xingtu_crawler.spiders.coverage import Coverage
+from xingtu_crawler.spiders.hollow import HollowAnswers
 from xingtu_crawler.storage.claims import DetailKey, details_of
 
 BATCH = 100
@@ -106,6 +107,7 @@ class XingtuSpider(Spider):
         self.context = context
         self.backlog = Backlog(AHEAD * context.concurrency)
         self.coverage = Coverage(context.tally)
+        self.hollow = HollowAnswers(context.findings)
         context.last_steps.append(self.finish)
 
     def spider_idle(self) -> None:
@@ -133,6 +135,11 @@ class XingtuSpider(Spider):
     def max_calls(self) -> int | None:
         """Maximum number of calls; None for no limit."""
         return self.details.max_calls
+
+    @property
+    def population(self) -> str:
+        """Names the authors whom the crawl is about: runs of the same name can be compared."""
+        return self.name
 
     @property
     def newer_than(self) -> datetime:
@@ -194,8 +201,8 @@ class XingtuSpider(Spider):
 
     # --- Details are requested and received ----------------------------------------------------------------
 
-    def detail_request(self, detail: DetailKey) -> Request:
-        """Return the request for one author's details."""
+    def detail_request(self, detail: DetailKey, *, again: bool = False) -> Request:
+        """Return the request for one author's details; `again`: the first answer was hollow."""
         self.backlog.add(1)
         platform = Platform(detail.platform)
         return Request(
@@ -208,24 +215,29 @@ class XingtuSpider(Spider):
                 meta.PLATFORM: detail.platform,
                 meta.VERBATIM_URL: True,
             },
-            cb_kwargs={"had_failed": detail.had_failed},
+            cb_kwargs={"detail": detail, "again": again},
         )
 
-    def parse_detail(self, response: Response, had_failed: bool) -> Iterator[Any]:
+    def parse_detail(self, response: Response, detail: DetailKey, again: bool) -> Iterator[Any]:
         """Yield the next requests and one author's details."""
         assert isinstance(response, ApiResponse)
         yield from self._answered()  # first: Scrapy goes on behind an item only when that is stored
         answer = DetailAnswer(
-            endpoint=response.meta[meta.ENDPOINT],
-            star_id=response.meta[meta.STAR_ID],
-            platform=response.meta[meta.PLATFORM],
+            endpoint=detail.endpoint,
+            star_id=detail.star_id,
+            platform=detail.platform,
             envelope=response.envelope,
             body=response.body,
             fetched_at=utc_now(),
-            had_failed=had_failed,
+            had_failed=detail.had_failed,
         )
+        answer.is_put_aside = self.hollow.is_to_be_repeated(answer, before=detail.filled, again=again)
         yield answer
-        self.coverage.settle(answer.star_id, is_settled=answer.is_stored)
+        if answer.is_put_aside:
+            self.context.tally(f"hollow/{detail.endpoint}", 1)
+            yield self.detail_request(detail, again=True)
+        else:
+            self.coverage.settle(answer.star_id, is_settled=answer.is_stored)
 
     def detail_failed(self, failure: Failure) -> Iterator[Any]:
         """Yield the next requests and the record of a failed request."""

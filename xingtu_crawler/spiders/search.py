@@ -17,8 +17,8 @@ from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.arguments.square import SquareArguments
 from xingtu_crawler.items.answers import FailedRequest, Stop
 from xingtu_crawler.items.page import SearchPage, star_id_of
-from xingtu_crawler.spiders.sweep import LIMITS, Lost, Phase, Sweep
-from xingtu_crawler.storage.sweeps import RESULT_CAP, OpenSweep
+from xingtu_crawler.spiders.sweep import Lost, Phase, Sweep
+from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP, OpenSweep
 
 logger = logging.getLogger(__name__)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xingtu_crawler.spiders.sweep import LIMITS, Sweep
-from xingtu_crawler.storage.sweeps import RESULT_CAP
+from xingtu_crawler.spiders.sweep import Sweep
+from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP
 from xingtu_crawler.verdict import Findings
 
 _ORDERS = {"FANS": "those with the most followers first", "DEFAULT": "those that the platform scores highest first"}

@@ -16,12 +16,10 @@ from xingtu_crawler.api.endpoints import PAGE_SIZE
 from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
-from xingtu_crawler.storage.sweeps import RESULT_CAP, OpenSweep
+from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP, OpenSweep
 
 MOST_LOST_IN_A_ROW = 5
 """The search counts as down after this many failed pages in a row."""
-LIMITS = frozenset({"max_pages", "max_authors"})
-"""The stop reasons that are limits of the user's."""
 
 
 class Phase(StrEnum):

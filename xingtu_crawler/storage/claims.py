@@ -23,7 +23,7 @@ import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import DeleteOne
 from pymongo.asynchronous.database import AsyncDatabase
@@ -46,6 +46,8 @@ class DetailKey:
     platform: str
     had_failed: bool = False
     """Whether `failures` has a document about it, which its answer has to remove."""
+    filled: int = 0
+    """Number of filled fields of the stored document, `crawl.filled`; 0 if there is none or its number is unknown."""
 
     @property
     def key(self) -> str:
@@ -76,6 +78,13 @@ class _Rule:
         if failure["reason"] == "quarantined":
             return self.newer_than is None or bool(failure["failed_at"] >= self.newer_than)
         return bool(failure["terminal"])
+
+
+class _Stored(NamedTuple):
+    """What is known of a stored document: when it was fetched (UTC), and the number of its filled fields."""
+
+    fetched_at: datetime
+    filled: int
 
 
 class Claims:
@@ -127,14 +136,18 @@ class Claims:
             return {}
         # Failures before documents: an answer that arrives between the two reads is in the documents.
         failed = await self._failed(details)
-        fresh = set() if rule.newer_than is None else await self._answered(details.values(), rule.newer_than)
+        stored = await self._stored(details.values())
         selected: dict[str, DetailKey] = {}
         for key, detail in details.items():
-            failure = failed.get(key)
-            if key in fresh or (failure is None and rule.newer_than is None):
+            failure, document = failed.get(key), stored.get(key)
+            if rule.newer_than is None:
+                if failure is None:
+                    continue
+            elif document is not None and document.fetched_at >= rule.newer_than:
                 continue
             if failure is None or not rule.is_final(failure):
-                selected[key] = replace(detail, had_failed=failure is not None)
+                filled = 0 if document is None else document.filled
+                selected[key] = replace(detail, had_failed=failure is not None, filled=filled)
             elif not failure["terminal"]:
                 self.passed_over += 1
         return selected
@@ -155,25 +168,33 @@ class Claims:
 
     async def is_answered(self, detail: DetailKey, *, since: datetime) -> bool:
         """Return whether a document of this detail was fetched `since` then (UTC)."""
-        return bool(await self._answered([detail], since))
+        return any(document.fetched_at >= since for document in (await self._stored([detail])).values())
 
-    async def _answered(self, details: Iterable[DetailKey], since: datetime) -> set[str]:
+    async def _stored(self, details: Iterable[DetailKey]) -> dict[str, _Stored]:
+        """Return what is known of the documents of these details, by the key of the detail."""
         ids: dict[str, list[str]] = {}
         for detail in details:
             ids.setdefault(detail.endpoint, []).append(detail_id(detail.star_id, detail.platform))
-        found = await asyncio.gather(*(self._fetched(*each, since) for each in ids.items()))
-        return set().union(*found)
+        found: dict[str, _Stored] = {}
+        for documents in await asyncio.gather(*(self._stored_by(*each) for each in ids.items())):
+            found |= documents
+        return found
 
-    async def _fetched(self, endpoint: str, ids: list[str], since: datetime) -> dict[str, datetime]:
-        """Return when the documents that are newer than `since` were fetched, by the key of the detail."""
+    async def _stored_by(self, endpoint: str, ids: list[str]) -> dict[str, _Stored]:
         collection = self._database[DETAILS[endpoint].collection]
+        fields = {"crawl.fetched_at": 1, "crawl.filled": 1}
         # A document that is dated in the future would be fresh for ever.
-        not_ahead = {"crawl.fetched_at": {"$gte": since, "$lte": datetime.now(UTC) + AHEAD}, _MARK: None}
+        not_ahead = {"crawl.fetched_at": {"$type": "date", "$lte": datetime.now(UTC) + AHEAD}, _MARK: None}
         found = await self._outages.retry_while_away(
-            lambda: collection.find({"_id": {"$in": ids}, **not_ahead}, {"crawl.fetched_at": 1}).to_list(),
+            lambda: collection.find({"_id": {"$in": ids}, **not_ahead}, fields).to_list(),
             swift=True,
         )
-        return {f"{endpoint}:{document['_id']}": document["crawl"]["fetched_at"] for document in found}
+        return {
+            f"{endpoint}:{document['_id']}": _Stored(
+                document["crawl"]["fetched_at"], document["crawl"].get("filled", 0)
+            )
+            for document in found
+        }
 
     async def _failed(self, details: Mapping[str, DetailKey]) -> dict[str, dict[str, Any]]:
         """Return the failures of these details that are newer than their answers; remove the other ones."""
@@ -182,11 +203,12 @@ class Claims:
             lambda: self._database[FAILURES].find({"_id": {"$in": list(details)}}, fields).to_list(), swift=True
         )
         failed = {failure["_id"]: failure for failure in found}
-        answered: dict[str, datetime] = {}
-        for endpoint in {details[key].endpoint for key in failed}:
-            ids = [key.removeprefix(f"{endpoint}:") for key in failed if details[key].endpoint == endpoint]
-            answered |= await self._fetched(endpoint, ids, min(failure["failed_at"] for failure in found))
-        over = {key: at for key, at in answered.items() if at >= failed[key]["failed_at"]}
+        stored = await self._stored(details[key] for key in failed)
+        over = {
+            key: document.fetched_at
+            for key, document in stored.items()
+            if document.fetched_at >= failed[key]["failed_at"]
+        }
         if over:
             await self._forget(over)
         return {key: failure for key, failure in failed.items() if key not in over}

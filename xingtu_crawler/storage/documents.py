@@ -13,11 +13,12 @@ from typing import Any
 
 from pymongo import DeleteMany, DeleteOne, UpdateOne
 
-from xingtu_crawler.api.endpoints import SEARCH
+from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.items import SCHEMA_VERSION, Parsed
 from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.items.content_hash import content_hash
+from xingtu_crawler.items.shape import count_filled
 from xingtu_crawler.storage import projection
 from xingtu_crawler.storage.bounds import short
 from xingtu_crawler.storage.collections import AUTHORS, FAILURES, PENDING, QUARANTINE, SEARCH_HITS
@@ -59,6 +60,8 @@ def provenance(
         "content_hash": content_hash(endpoint, parsed.data, parsed.unparsed),
         "schema_version": SCHEMA_VERSION,
     }
+    if endpoint in DETAILS:
+        crawl["filled"] = count_filled(endpoint, envelope.data)
     if parsed.unparsed or misfits:
         crawl["unparsed"] = {**parsed.unparsed, **misfits}
     if parsed.unknown_fields:

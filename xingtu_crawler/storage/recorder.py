@@ -216,9 +216,12 @@ class Recorder:
         return await self._claims.is_answered(key, since=failed.failed_at)
 
     async def set_aside(self, answer: Answer, reason: str) -> None:
-        """Put an answer that cannot be stored into quarantine, and record its request as failed."""
+        """Put an answer that cannot be stored into quarantine, and record its request as failed.
+
+        A hollow answer whose detail is requested once more is no failure, and does not count as quarantined.
+        """
         if isinstance(answer, DetailAnswer):
-            await self.quarantine_detail(answer, reason)
+            await self.quarantine_detail(answer, reason, failed=not answer.is_put_aside)
         elif isinstance(answer, SearchAnswer):
             await self.quarantine_page(answer, reason, answer.body)
         else:
@@ -255,6 +258,8 @@ class Recorder:
         pieces, document = quarantine.writes(reason, body, request, run_id=self._run_id, request_id=request_id, at=at)
         await self._writer.insist(pieces)
         await self._writer.insist([document])
+        if isinstance(answer, DetailAnswer) and answer.is_put_aside:
+            return
         self._count("quarantined", 1)
         note_quarantined(self._findings, request, reason)
 

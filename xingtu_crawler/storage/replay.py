@@ -24,7 +24,7 @@ from xingtu_crawler.api.endpoints import SEARCH
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.exceptions import IdentityError, MalformedBodyError, RefusedWriteError, StorageError
 from xingtu_crawler.items import MODELS
-from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
+from xingtu_crawler.items.answers import HOLLOW, DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.parsing import parse
 from xingtu_crawler.items.search import star_id_of
@@ -186,6 +186,8 @@ def _read(path: Path, result: Replayed) -> Iterator[_Read]:
             yield None, "broken"
         elif isinstance(answer, FailedRequest):
             yield answer, answer.reason
+        elif isinstance(answer, DetailAnswer) and answer.is_put_aside:
+            yield answer, HOLLOW
         else:
             try:
                 yield answer, _validate(answer)
@@ -198,12 +200,15 @@ def _read(path: Path, result: Replayed) -> Iterator[_Read]:
 async def replay_quarantine(database: AsyncDatabase[dict[str, Any]], recorder: Recorder | None) -> Replayed:
     """Store the quarantined answers that the current models can parse; the others stay in quarantine.
 
-    Without a recorder, return the result and change nothing.
+    Hollow answers stay there: the API has been asked once more for each. Without a recorder, return the result and
+    change nothing.
     """
     result = Replayed()
     quarantine = database[QUARANTINE]
     # All ids first, because storing may quarantine again. Oldest first, so that spells begin in their order.
-    found = quarantine.find({}, {"_id": 1}, sort=[("quarantined_at", ASCENDING)], allow_disk_use=True)
+    found = quarantine.find(
+        {"reason": {"$ne": HOLLOW}}, {"_id": 1}, sort=[("quarantined_at", ASCENDING)], allow_disk_use=True
+    )
     ids = [kept["_id"] async for kept in found]
     for batch in _batches(ids):
         recovered = []

@@ -208,7 +208,8 @@ def _record(answer: Answer) -> dict[str, Any]:
         "body": base64.b64encode(answer.body).decode("ascii"),
     }
     if isinstance(answer, DetailAnswer):
-        return {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform, **common}
+        known = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform, **common}
+        return {**known, "is_put_aside": True} if answer.is_put_aside else known
     stop = None if answer.stop is None else asdict(answer.stop)
     return {"endpoint": "search", "sweep": answer.sweep, "page": answer.page, "stop": stop, **common}
 
@@ -238,6 +239,7 @@ def build_answer(request: dict[str, Any], body: bytes, *, fetched_at: datetime) 
             body=body,
             fetched_at=fetched_at,
             had_failed=True,
+            is_put_aside=request.get("is_put_aside", False),
         )
     return SearchAnswer(
         sweep=request["sweep"],

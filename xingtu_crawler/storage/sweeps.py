@@ -32,6 +32,8 @@ from xingtu_crawler.storage.writer import BulkWriter, Write
 
 RESULT_CAP = 10_000
 """The API counts no further: a `total_count` of this size means this many authors or more."""
+LIMITS = frozenset({"max_pages", "max_authors"})
+"""The stop reasons that are limits of the user's."""
 _SAID_BYTES, _UNPARSED_BYTES = 700, 300
 """Maximum size of what a page says beside its authors. 10,000 pages of one author each still fit into 16 MB."""
 
@@ -57,6 +59,17 @@ class EarlierSweep:
     sweep: str
     started_at: datetime
     total_count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FinishedSweep:
+    """A sweep that ended with nothing missing."""
+
+    sweep: str
+    started_at: datetime
+    authors: int
+    """Number of distinct authors found."""
+    total_count: int | None
 
 
 class Sweeps:
@@ -103,6 +116,20 @@ class Sweeps:
             )
         )
         return None if found is None else EarlierSweep(found["_id"], found["started_at"], found["total_count"])
+
+    async def find_finished(self, query_key: str, *, than: str, whole: bool) -> FinishedSweep | None:
+        """Return the newest finished sweep of a query other than `than`; `whole`: one that no limit has ended."""
+        condition: dict[str, Any] = {"query_key": query_key, "_id": {"$ne": than}, "state": "finished"}
+        if whole:
+            condition["stop_reason"] = {"$nin": sorted(LIMITS)}
+        found = await self._outages.retry_while_away(
+            lambda: self._database[SWEEPS].find_one(
+                condition, {"started_at": 1, "authors": 1, "total_count": 1}, sort=[("started_at", DESCENDING)]
+            )
+        )
+        if found is None:
+            return None
+        return FinishedSweep(found["_id"], found["started_at"], found["authors"], found["total_count"])
 
     async def star_ids(self, sweep: str, *, before_page: int | None = None) -> list[str]:
         """Return the distinct authors of a sweep (10,000 at most), in the order of their first places.
