@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import heapq
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
@@ -19,17 +19,21 @@ from pymongo.asynchronous.database import AsyncDatabase
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.api.envelope import one_line
 from xingtu_crawler.storage.collections import AUTHORS, HISTORY, RUNS, SEARCH_HITS
+from xingtu_crawler.storage.projection import spell_id
 
 Database = AsyncDatabase[dict[str, Any]]
-Pipeline = list[dict[str, Any]]
-
 PATIENCE_S = 10.0
 """Seconds after which what is not computed yet is left out."""
-MOST_DOCUMENTS = 20_000
-"""Maximum number of changed documents of a kind that are compared one by one with what they were."""
+_MAX_TIME_MS = int(PATIENCE_S * 1000)
+"""The server gives up too: an operation that is cancelled here goes on there."""
+MOST_AUTHORS = 200_000
+"""Maximum number of authors of a crawl that are looked at: it bounds the memory."""
+_BATCH = 1000
 _TOP = 3
 _MOST_NAME = 30
 _PROFILES, _RATE_CARDS = DETAILS["base_info"].collection, DETAILS["marketing_info"].collection
+_FOLLOWERS = {AUTHORS: "data.attribute_datas.follower", _PROFILES: "data.follower"}
+_PRICES = [f"data.price_info.{name}" for name in ("video_type", "task_category", "desc", "price", "enable")]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,9 @@ class Move(NamedTuple):
         return f"{who}{what} {self.before:,} → {self.now:,} ({(self.now - self.before) / self.before:+.0%})"
 
 
+_Ranked = tuple[tuple[float, str, str], Move]
+
+
 @dataclass(slots=True)
 class Changes:
     """What is known of the changes; what could not be computed keeps its default."""
@@ -74,8 +81,8 @@ class Changes:
     gone: int | None = None
     rate_cards: int = 0
     rate_cards_changed: int = 0
-    up: int = 0
-    down: int = 0
+    up: int | None = None
+    down: int | None = None
     followers: list[Move] = field(default_factory=list)
     prices: list[Move] = field(default_factory=list)
 
@@ -88,10 +95,8 @@ class Changes:
         counts += [f"{self.changed:,} of {self.authors:,} changed"] if self.authors else []
         yield f"Since the last crawl: {', '.join(counts)}"
         if self.rate_cards:
-            yield (
-                f"Rate cards: {self.rate_cards_changed:,} of {self.rate_cards:,} changed; {self.up:,} prices up, "
-                f"{self.down:,} down"
-            )
+            prices = "" if self.up is None else f"; {self.up:,} prices up, {self.down:,} down"
+            yield f"Rate cards: {self.rate_cards_changed:,} of {self.rate_cards:,} changed{prices}"
         for what, moves in (("followers", self.followers), ("prices", self.prices)):
             if moves:
                 yield f"Largest moves of {what}: {'; '.join(map(str, moves))}"
@@ -110,7 +115,7 @@ async def changes(database: Database, crawled: Crawled, *, patience: float = PAT
     deadline = now() + patience
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout_at(deadline):
-            for part in (_count_authors, _count_new_and_gone, _compare_rate_cards, _compare_followers):
+            for part in (_count_authors, _count_new_and_gone, _compare_rate_cards):
                 if now() >= deadline:  # PyMongo can swallow the cancellation
                     break
                 await part(database, crawled, found)
@@ -127,68 +132,91 @@ def _of_run(crawled: Crawled) -> dict[str, Any]:
     return {"crawl.fetched_at": {"$gte": crawled.started_at}, "crawl.run_id": crawled.run_id}
 
 
-def _changed(crawled: Crawled) -> dict[str, Any]:
-    """Return the condition for documents known before the crawl that have changed in it."""
-    return {"crawl.first_seen_at": {"$lt": crawled.started_at}, "crawl.changed_at": {"$gte": crawled.started_at}}
-
-
-def _flags(crawled: Crawled) -> dict[str, Any]:
-    is_known = {"$lt": ["$crawl.first_seen_at", crawled.started_at]}
-    is_changed = {"$and": [is_known, {"$gte": ["$crawl.changed_at", crawled.started_at]}]}
-    return {"$project": {"star_id": {"$ifNull": ["$star_id", "$_id"]}, "known": is_known, "changed": is_changed}}
-
-
-def _searched(crawled: Crawled, then: Sequence[dict[str, Any]]) -> Pipeline:
-    """Return the pipeline over `search_hits` to the authors that the crawl has found, and `then` what follows."""
-    # `authors` has no index on the time of the fetch.
-    lookup = {
-        "from": AUTHORS,
-        "localField": "_id",
-        "foreignField": "_id",
-        "pipeline": [{"$match": _of_run(crawled)}, *then],
-        "as": "author",
-    }
-    return [
-        {"$match": {"sweep": {"$in": list(crawled.sweeps)}}},
-        {"$group": {"_id": "$star_id"}},
-        {"$lookup": lookup},
-        {"$unwind": "$author"},
-        {"$replaceWith": "$author"},
-    ]
-
-
 async def _count_authors(database: Database, crawled: Crawled, found: Changes) -> None:
-    flags = _flags(crawled)
-    details = [{"$match": _of_run(crawled)}, flags]
-    is_card = {"$addFields": {"card": {"$cond": ["$known", 1, 0]}, "card_changed": {"$cond": ["$changed", 1, 0]}}}
-    pipeline: Pipeline = [*details, {"$unionWith": {"coll": _RATE_CARDS, "pipeline": [*details, is_card]}}]
-    if crawled.sweeps:
-        pipeline.append({"$unionWith": {"coll": SEARCH_HITS, "pipeline": _searched(crawled, [flags])}})
-    pipeline += [
-        {
-            "$group": {
-                "_id": "$star_id",
-                "known": {"$max": "$known"},
-                "changed": {"$max": "$changed"},
-                "cards": {"$sum": "$card"},
-                "cards_changed": {"$sum": "$card_changed"},
-            }
-        },
-        {
-            "$group": {
-                "_id": None,
-                "known": {"$sum": {"$cond": ["$known", 1, 0]}},
-                "new": {"$sum": {"$cond": ["$known", 0, 1]}},
-                "changed": {"$sum": {"$cond": ["$changed", 1, 0]}},
-                "cards": {"$sum": "$cards"},
-                "cards_changed": {"$sum": "$cards_changed"},
-            }
-        },
-    ]
-    async for counts in _aggregate(database, _PROFILES, pipeline):
-        found.authors, found.changed = counts["known"], counts["changed"]
-        found.new = counts["new"] if counts["known"] else None
-        found.rate_cards, found.rate_cards_changed = counts["cards"], counts["cards_changed"]
+    """Count the authors, those that are new and those that have changed, and keep the followers that have moved."""
+    known: set[str] = set()
+    new: set[str] = set()
+    changed: set[str] = set()
+    cards, changed_cards = 0, 0
+    largest: list[_Ranked] = []
+    # The search record and the base info both have the followers: one of them says it.
+    of_followers = AUTHORS if crawled.sweeps else _PROFILES
+    for collection in (AUTHORS, _PROFILES, _RATE_CARDS):
+        paths = [_FOLLOWERS[collection]] if collection == of_followers else []
+        async for batch in _stored(database, collection, crawled, paths):
+            moved: list[dict[str, Any]] = []
+            for document in batch:
+                star_id, crawl = document.get("star_id") or document["_id"], document["crawl"]
+                if crawl["first_seen_at"] >= crawled.started_at:
+                    new.add(star_id)
+                    continue
+                known.add(star_id)
+                if crawl["changed_at"] >= crawled.started_at:
+                    changed.add(star_id)
+                    moved.append(document)
+            if collection == _RATE_CARDS:
+                cards += sum(document["crawl"]["first_seen_at"] < crawled.started_at for document in batch)
+                changed_cards += len(moved)
+            elif paths:
+                before = await _predecessors(database, collection, crawled, moved, paths)
+                _keep_followers(largest, moved, before, paths[0])
+        if len(known) + len(new) > MOST_AUTHORS:
+            return
+    found.authors, found.changed = len(known), len(changed)
+    found.new = len(new - known) if known else None
+    found.rate_cards, found.rate_cards_changed = cards, changed_cards
+    found.followers = _sorted(largest)
+
+
+async def _stored(
+    database: Database, collection: str, crawled: Crawled, paths: Sequence[str]
+) -> AsyncIterator[list[dict[str, Any]]]:
+    """Yield the documents of a collection that the crawl has stored, in batches, with the values at these paths."""
+    fields = {"star_id": 1, "crawl.first_seen_at": 1, "crawl.changed_at": 1, **dict.fromkeys(paths, 1)}
+    if collection != AUTHORS:
+        async for batch in _batches(database[collection].find(_of_run(crawled), fields, max_time_ms=_MAX_TIME_MS)):
+            yield batch
+        return
+    # `authors` has no index on the time of the fetch.
+    hits = await database[SEARCH_HITS].aggregate(
+        [{"$match": {"sweep": {"$in": list(crawled.sweeps)}}}, {"$group": {"_id": "$star_id"}}],
+        allowDiskUse=True,
+        maxTimeMS=_MAX_TIME_MS,
+    )
+    async for batch in _batches(hits):
+        condition = {"_id": {"$in": [hit["_id"] for hit in batch]}, **_of_run(crawled)}
+        yield await database[collection].find(condition, fields).to_list()
+
+
+async def _batches(found: AsyncIterable[dict[str, Any]]) -> AsyncIterator[list[dict[str, Any]]]:
+    batch: list[dict[str, Any]] = []
+    async for document in found:
+        batch.append(document)
+        if len(batch) == _BATCH:
+            yield batch
+            batch = []
+    if batch:
+        yield batch
+
+
+async def _predecessors(
+    database: Database, entity: str, crawled: Crawled, documents: Sequence[Mapping[str, Any]], paths: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Return the last spell of each of these documents that began before the crawl, by the `_id` of the document."""
+    if not documents:
+        return {}
+    keys = [document["_id"] for document in documents]
+    # Covered by the index, so that many spells cost little.
+    last = await database[HISTORY].aggregate(
+        [
+            {"$match": {"entity": entity, "key": {"$in": keys}, "valid_from": {"$lt": crawled.started_at}}},
+            {"$group": {"_id": "$key", "valid_from": {"$max": "$valid_from"}}},
+        ],
+        maxTimeMS=_MAX_TIME_MS,
+    )
+    ids = [spell_id(entity, each["_id"], each["valid_from"]) async for each in last]
+    found = database[HISTORY].find({"_id": {"$in": ids}}, {"key": 1, **dict.fromkeys(paths, 1)})
+    return {spell["key"]: spell async for spell in found}
 
 
 async def _count_new_and_gone(database: Database, crawled: Crawled, found: Changes) -> None:
@@ -200,59 +228,48 @@ async def _count_new_and_gone(database: Database, crawled: Crawled, found: Chang
         "now": {"$max": {"$in": ["$sweep", list(pairs)]}},
         "before": {"$max": {"$in": ["$sweep", list(pairs.values())]}},
     }
-    pipeline: Pipeline = [
-        {"$match": {"sweep": {"$in": [*pairs, *pairs.values()]}}},
-        {"$group": {"_id": "$star_id", **is_there}},
-        {
-            "$group": {
-                "_id": None,
-                "new": {"$sum": {"$cond": ["$before", 0, 1]}},
-                "gone": {"$sum": {"$cond": ["$now", 0, 1]}},
-            }
-        },
-    ]
+    counts = {
+        "_id": None,
+        "new": {"$sum": {"$cond": ["$before", 0, 1]}},
+        "gone": {"$sum": {"$cond": ["$now", 0, 1]}},
+    }
+    counted = await database[SEARCH_HITS].aggregate(
+        [
+            {"$match": {"sweep": {"$in": [*pairs, *pairs.values()]}}},
+            {"$group": {"_id": "$star_id", **is_there}},
+            {"$group": counts},
+        ],
+        allowDiskUse=True,
+        maxTimeMS=_MAX_TIME_MS,
+    )
     found.new = found.gone = 0
-    async for counts in _aggregate(database, SEARCH_HITS, pipeline):
-        found.new, found.gone = counts["new"], counts["gone"]
+    async for each in counted:
+        found.new, found.gone = each["new"], each["gone"]
 
 
 # --- Moves ---------------------------------------------------------------------------------------------------
 
 
-def _with_predecessor(entity: str, crawled: Crawled, fields: Mapping[str, Any]) -> Pipeline:
-    """Return the stages that add `before`: the fields of the last spell that began before the crawl."""
-    lookup = {
-        "from": HISTORY,
-        "localField": "_id",
-        "foreignField": "key",
-        "pipeline": [
-            {"$match": {"entity": entity, "valid_from": {"$lt": crawled.started_at}}},
-            {"$sort": {"valid_from": -1}},
-            {"$limit": 1},
-            {"$project": fields},
-        ],
-        "as": "before",
-    }
-    return [
-        {"$limit": MOST_DOCUMENTS},
-        {"$project": {"star_id": 1, **fields}},
-        {"$lookup": lookup},
-        {"$unwind": "$before"},
-    ]
-
-
 async def _compare_rate_cards(database: Database, crawled: Crawled, found: Changes) -> None:
-    fields = {f"data.price_info.{name}": 1 for name in ("video_type", "task_category", "desc", "price", "enable")}
-    pipeline = [{"$match": _of_run(crawled) | _changed(crawled)}, *_with_predecessor(_RATE_CARDS, crawled, fields)]
-    largest: list[tuple[tuple[float, str, str], Move]] = []
-    async for card in _aggregate(database, _RATE_CARDS, pipeline):
-        for move in price_moves(card["star_id"], card["before"]["data"], card["data"]):
-            if move.now > move.before:
-                found.up += 1
-            else:
-                found.down += 1
-            _keep(largest, move)
-    found.prices = _sorted(largest)
+    changed = {
+        **_of_run(crawled),
+        "crawl.first_seen_at": {"$lt": crawled.started_at},
+        "crawl.changed_at": {"$gte": crawled.started_at},
+    }
+    fields = {"star_id": 1, **dict.fromkeys(_PRICES, 1)}
+    largest: list[_Ranked] = []
+    up = down = compared = 0
+    async for batch in _batches(database[_RATE_CARDS].find(changed, fields, max_time_ms=_MAX_TIME_MS)):
+        before = await _predecessors(database, _RATE_CARDS, crawled, batch, _PRICES)
+        compared += len(before)
+        for card in batch:
+            was = before.get(card["_id"])
+            for move in price_moves(card["star_id"], was["data"], card["data"]) if was else ():
+                up += move.now > move.before
+                down += move.now < move.before
+                _keep(largest, move)
+    if compared or not found.rate_cards_changed:  # without history nothing is known of earlier prices
+        found.up, found.down, found.prices = up, down, _sorted(largest)
 
 
 def price_moves(star_id: str, before: Mapping[str, Any], now: Mapping[str, Any]) -> list[Move]:
@@ -274,38 +291,30 @@ def _prices(card: Mapping[str, Any]) -> dict[tuple[Any, Any, Any], int]:
     return prices
 
 
-async def _compare_followers(database: Database, crawled: Crawled, found: Changes) -> None:
-    largest: list[tuple[tuple[float, str, str], Move]] = []
-    path: tuple[str, ...]
-    if crawled.sweeps:
-        entity, start, path = AUTHORS, SEARCH_HITS, ("attribute_datas", "follower")
-        begin = _searched(crawled, [{"$match": _changed(crawled)}])
-    else:
-        entity = start = _PROFILES
-        path, begin = ("follower",), [{"$match": _of_run(crawled) | _changed(crawled)}]
-    pipeline = [*begin, *_with_predecessor(entity, crawled, {f"data.{'.'.join(path)}": 1})]
-    async for author in _aggregate(database, start, pipeline):
-        before, now = _at(author["before"], path), _at(author, path)
-        if before and now and before != now:
-            _keep(largest, Move(author["star_id"], "", "", before, now))
-    found.followers = _sorted(largest)
+def _keep_followers(
+    largest: list[_Ranked], documents: Iterable[dict[str, Any]], before: Mapping[str, dict[str, Any]], path: str
+) -> None:
+    for document in documents:
+        was, now = _at(before.get(document["_id"]), path), _at(document, path)
+        if was and now and was != now:
+            _keep(largest, Move(document["star_id"], "", "", was, now))
 
 
-def _at(document: Mapping[str, Any], path: Iterable[str]) -> int | None:
-    value: Any = document.get("data")
-    for name in path:
+def _at(document: Mapping[str, Any] | None, path: str) -> int | None:
+    value: Any = document
+    for name in path.split("."):
         value = value.get(name) if isinstance(value, dict) else None
     return value if isinstance(value, int) else None
 
 
-def _keep(largest: list[tuple[tuple[float, str, str], Move]], move: Move) -> None:
+def _keep(largest: list[_Ranked], move: Move) -> None:
     """Add a move to the heap of the largest ones."""
     heapq.heappush(largest, (move.rank, move))
     if len(largest) > _TOP:
         heapq.heappop(largest)
 
 
-def _sorted(largest: Iterable[tuple[tuple[float, str, str], Move]]) -> list[Move]:
+def _sorted(largest: Iterable[_Ranked]) -> list[Move]:
     return [move for _, move in sorted(largest, reverse=True)]
 
 
@@ -323,11 +332,3 @@ async def _add_names(database: Database, found: Changes) -> None:
     named = {star_id: one_line(name)[:_MOST_NAME] for star_id, name in names.items() if name}
     for moves in (found.followers, found.prices):
         moves[:] = [move._replace(name=named.get(move.star_id, "")) for move in moves]
-
-
-async def _aggregate(database: Database, collection: str, pipeline: Pipeline) -> AsyncIterator[dict[str, Any]]:
-    # The server gives up too: a cancelled operation goes on there.
-    found = await database[collection].aggregate(pipeline, allowDiskUse=True, maxTimeMS=int(PATIENCE_S * 1000))
-    async with found:
-        async for document in found:
-            yield document
