@@ -19,7 +19,6 @@ from scrapy import Request, Spider
 from scrapy.exceptions import DropItem
 from scrapy.http import Response
 from scrapy.utils.log import failure_to_exc_info
-from scrapy.utils.test import get_crawler
 from twisted.python import log as twisted_log
 from twisted.python.failure import Failure
 

@@ -5,17 +5,15 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, Self
+from typing import Any
 
 from scrapy import Request, Spider
-from scrapy.crawler import Crawler
 from scrapy.http import Response
 from scrapy.logformatter import LogFormatter, LogFormatterResult
 from twisted.python.failure import Failure
 
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine.exceptions import NoItemError
-from xingtu_crawler.options import Options
 
 _tokens: set[str] = set()
 _redactor = Redactor(())
