@@ -45,7 +45,7 @@ docs: $(VENV)/.runtime
 	$(SCRAPY) codebook docs/codebook
 
 test: $(VENV)/.dev
-	$(VENV)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist worksteal $(TESTED:%=--cov=xingtu_crawler.%) \
+	$(VENV)/bin/python -m pytest --numprocesses $(TEST_PROCESSES) --dist loadgroup $(TESTED:%=--cov=xingtu_crawler.%) \
 		--cov-report=term:skip-covered
 	@for part in $(TESTED); do \
 		echo "Lines of xingtu_crawler/$$part that are tested, in %, of which 95 are asked for:"; \

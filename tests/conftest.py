@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
@@ -18,6 +21,11 @@ from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 PROJECT_VARIABLES = ("JUSTONEAPI_", "MONGO_", "XINGTU_")
 
+MEMORY = Path("/dev/shm")
+"""A file system in memory, on Linux."""
+ENOUGH_BYTES = 3_000_000_000
+"""Space for the MongoDBs of a session: each process uses a few hundred MB."""
+
 # A busy machine makes no test fail.
 hypothesis.settings.register_profile("xingtu", deadline=None)
 hypothesis.settings.load_profile("xingtu")
@@ -28,6 +36,28 @@ def pytest_configure() -> None:
     for name in list(os.environ):
         if name.startswith(PROJECT_VARIABLES):
             del os.environ[name]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Give the processes of `--dist loadgroup` the long tests first, and all tests that share a fixture to one."""
+    if hasattr(config, "workerinput"):
+        for item in items:
+            if _shares_a_fixture(item):
+                item.add_marker(pytest.mark.xdist_group(item.nodeid.split("::")[0]))
+        items.sort(key=_rank)
+
+
+def _shares_a_fixture(item: pytest.Item) -> bool:
+    definitions = item._fixtureinfo.name2fixturedefs.values() if isinstance(item, pytest.Function) else ()
+    return any(each.scope == "module" and each.func.__module__ == item.module.__name__ for (*_, each) in definitions)  # type: ignore[attr-defined]
+
+
+def _rank(item: pytest.Item) -> int:
+    """Return 0 for tests that run whole crawls, 1 for others with a MongoDB, 2 for the rest."""
+    if {"crawl", "commands"} & set(item.path.parts):
+        return 0
+    return 1 if "mongo_root" in getattr(item, "fixturenames", ()) else 2
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -46,9 +76,24 @@ def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="session")
-def mongo_uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def mongo_root() -> Iterator[Path]:
+    """A directory for MongoDBs, in memory if possible: creating collections on a disk takes most of a small crawl."""
+    is_large = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
+    with TemporaryDirectory(prefix="xingtu-", dir=MEMORY if is_large else None) as root:
+        yield Path(root)
+
+
+@pytest.fixture
+def mongo_path(mongo_root: Path) -> Iterator[Path]:
+    """An empty directory for the MongoDB of one test."""
+    with TemporaryDirectory(dir=mongo_root) as path:
+        yield Path(path)
+
+
+@pytest.fixture(scope="session")
+def mongo_uri(mongo_root: Path) -> Iterator[str]:
     """The URI of one embedded MongoDB for the whole session."""
-    with EmbeddedMongo(tmp_path_factory.mktemp("embedded") / "mongo", min_free_bytes=0) as uri:
+    with EmbeddedMongo(mongo_root / "mongo", min_free_bytes=0) as uri:
         yield uri
 
 

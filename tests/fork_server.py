@@ -29,12 +29,15 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 
+_OF_CRAWLS = (
+    *("scrapy.cmdline", "scrapy.commands", "scrapy.dupefilters", "scrapy.pqueues", "scrapy.squeues"),
+    *("scrapy.downloadermiddlewares", "scrapy.extensions", "scrapy.spidermiddlewares"),
+    *("tldextract", "uvloop", "xingtu_crawler"),
+)
 _MODULES = {
-    "scrapy": (
-        *("scrapy.cmdline", "scrapy.commands", "scrapy.dupefilters", "scrapy.pqueues", "scrapy.squeues"),
-        *("scrapy.downloadermiddlewares", "scrapy.extensions", "scrapy.spidermiddlewares"),
-        *("tldextract", "uvloop", "xingtu_crawler"),
-    ),
+    "scrapy": _OF_CRAWLS,
+    "tests.script": _OF_CRAWLS,
+    "xingtu_crawler": _OF_CRAWLS,
     "xingtu_crawler.sandbox": ("xingtu_crawler.sandbox",),
 }
 """Modules run with `python -m`, each with the packages that its server imports."""
@@ -66,7 +69,7 @@ class Popen(subprocess.Popen[Any]):
         if is_special or not _is_forkable(args, folder, variables):
             super()._execute_child(args, executable, *more)  # type: ignore[misc]
             return
-        command = {"argv": list(args[3:]), "cwd": folder, "env": variables, "session": bool(session)}
+        command = {"module": args[2], "argv": list(args[3:]), "cwd": folder, "env": variables, "session": bool(session)}
         child_streams = pipes[0], pipes[3], pipes[5]
         streams = [own if given == -1 else given for own, given in enumerate(child_streams)]
         self._status = _server(args[2], variables).start(command, streams)
@@ -120,12 +123,12 @@ class _Status:
 class _Client:
     """One running fork server."""
 
-    def __init__(self, module: str, env: Mapping[str, str]) -> None:
+    def __init__(self, packages: Sequence[str], env: Mapping[str, str]) -> None:
         self._control, theirs = socket.socketpair()
         self._lock = threading.Lock()
         with theirs:
             self._process = NewPopen(
-                [sys.executable, __file__, module, str(theirs.fileno())],
+                [sys.executable, __file__, str(theirs.fileno()), *packages],
                 env=env,
                 cwd=ROOT,
                 stdin=subprocess.DEVNULL,
@@ -156,11 +159,12 @@ _clients_lock = threading.Lock()
 
 
 def _server(module: str, env: Mapping[str, str]) -> _Client:
+    packages = _MODULES[module]
     fixed = sorted(f"{name}={value}" for name, value in env.items() if name.startswith(_INTERPRETER))
-    key = (module, *fixed)
+    key = (*packages, *fixed)
     with _clients_lock:
         if key not in _clients:
-            _clients[key] = _Client(module, env)
+            _clients[key] = _Client(packages, env)
         return _clients[key]
 
 
@@ -224,8 +228,8 @@ def _report(pipe: int, number: int, *, last: bool = False) -> None:
         os.close(pipe)
 
 
-def _import(module: str) -> None:
-    for name in _MODULES[module]:
+def _import(packages: Sequence[str]) -> None:
+    for name in packages:
         package = import_module(name)
         for each in pkgutil.walk_packages(getattr(package, "__path__", ()), f"{name}."):
             if each.name not in _LEFT_OUT and not each.name.endswith("__main__"):
@@ -233,7 +237,7 @@ def _import(module: str) -> None:
     assert "twisted.internet.reactor" not in sys.modules  # installed once per process
 
 
-def _become(command: Mapping[str, Any], module: str) -> None:
+def _become(command: Mapping[str, Any]) -> None:
     """Run the command in this process, as `python -m MODULE` does."""
     os.environ.clear()
     os.environ.update(command["env"])
@@ -249,6 +253,7 @@ def _become(command: Mapping[str, Any], module: str) -> None:
         new = io.TextIOWrapper(binary, encoding=old.encoding, errors=old.errors, line_buffering=is_line)
         setattr(sys, name, new)
         setattr(sys, f"__{name}__", new)
+    module = command["module"]
     sys.argv = [module, *command["argv"]]
     sys.path[0] = str(Path.cwd())
     runpy.run_module(module, run_name="__main__", alter_sys=True)
@@ -256,7 +261,7 @@ def _become(command: Mapping[str, Any], module: str) -> None:
 
 if __name__ == "__main__":
     sys.path[0] = str(ROOT)
-    _import(sys.argv[1])
-    todo = _serve(socket.socket(fileno=int(sys.argv[2])))
+    _import(sys.argv[2:])
+    todo = _serve(socket.socket(fileno=int(sys.argv[1])))
     if todo is not None:
-        _become(todo, sys.argv[1])
+        _become(todo)

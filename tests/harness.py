@@ -50,6 +50,11 @@ def command(*words: str) -> list[str]:
     return [sys.executable, "-m", "scrapy", *words]
 
 
+def script(code: str, *arguments: str) -> list[str]:
+    """Return a command line that runs code as `python -c` does, with the package imported already."""
+    return [sys.executable, "-m", "tests.script", code, *arguments]
+
+
 def crawl_words(spider: str, arguments: Mapping[str, object], settings: Mapping[str, object]) -> list[str]:
     """Return the words of `scrapy crawl` for a spider, its `-a` arguments and `-s` settings."""
     words = ["crawl", spider]

@@ -12,7 +12,7 @@ import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from tests.harness import ROOT, Finished, environment, run
+from tests.harness import ROOT, Finished, environment, run, script
 from xingtu_crawler.exceptions import StorageError
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.reader import open_for_reading_blocking
@@ -34,7 +34,7 @@ asyncio.run(cell())
 
 
 def python(code: str, cwd: Path, **variables: str) -> Finished:
-    return run([sys.executable, "-c", code], cwd=cwd, env=environment(**variables))
+    return run(script(code), cwd=cwd, env=environment(**variables))
 
 
 async def test_it_reads_the_database_of_the_environment_while_a_loop_runs(
@@ -51,13 +51,13 @@ async def test_it_reads_the_settings_of_a_project(mongo_uri: str, mongo_db: Data
     (tmp_path / "scrapy.cfg").write_text("[settings]\ndefault = own_settings\n", encoding="utf-8")
     env = environment()
     del env["SCRAPY_SETTINGS_MODULE"]
-    done = run([sys.executable, "-c", READS], cwd=tmp_path, env=env)
+    done = run(script(READS), cwd=tmp_path, env=env)
     assert done.stdout == f"{mongo_db.name} None None\n", done.stderr
 
 
 def test_outside_of_a_project_the_environment_counts(tmp_path: Path) -> None:
     env = environment(MONGO_URI="mongodb://127.0.0.1:9", SCRAPY_SETTINGS_MODULE="")
-    done = run([sys.executable, "-c", READS], cwd=tmp_path, env=env)
+    done = run(script(READS), cwd=tmp_path, env=env)
     assert "xingtu_crawler.exceptions.StorageError: " in done.stderr.splitlines()[-1]
     assert "127.0.0.1:9" in done.stderr.splitlines()[-1]
 

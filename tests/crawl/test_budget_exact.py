@@ -17,11 +17,12 @@ from tests.harness import PATIENCE_S, Crawler, MakeCrawler, StartSandbox, wait_u
 
 Database = AsyncDatabase[dict[str, Any]]
 
-AUTHORS = 200
+AUTHORS = 100
 
 
-@pytest.mark.parametrize("max_calls", [1, 7, 100, 400])
-@pytest.mark.parametrize("spider", ["author_square", "authors"])
+@pytest.mark.parametrize(
+    ("spider", "max_calls"), [("author_square", 1), ("author_square", 100), ("authors", 7), ("authors", 200)]
+)
 def test_max_calls_is_exact_with_64_in_flight_and_a_fifth_failing(
     spider: str, max_calls: int, start_sandbox: StartSandbox, mongo_uri: str, tmp_path: Path
 ) -> None:
@@ -53,7 +54,7 @@ def test_a_call_too_many_or_too_few_in_flight_is_broken() -> None:
 async def test_processes_share_the_daily_cap_and_return_what_they_do_not_use(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database, tmp_path: Path
 ) -> None:
-    cap = 333
+    cap = 173
     sandbox = start_sandbox("--authors", str(AUTHORS), "--latency", "30", *faults(code_301=0.1, reset=0.05))
     settings = {"XINGTU_DAILY_CALLS": cap}
     crawler = make_crawler(sandbox)

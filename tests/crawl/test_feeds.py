@@ -6,7 +6,6 @@ import csv
 import json
 import pickle
 import shlex
-import sys
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,7 +15,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.harness import Crawler, MakeCrawler, StartSandbox, command, run
+from tests.harness import Crawler, MakeCrawler, StartSandbox, command, run, script
 from xingtu_crawler.dataset.find import render
 
 Database = AsyncDatabase[dict[str, Any]]
@@ -206,5 +205,5 @@ async def test_a_script_receives_the_records_one_by_one(
     assert crawler("author_square", endpoints="none").returncode == 0
     author = await mongo_db.authors.find_one()
     assert author is not None
-    done = run([sys.executable, "-c", RECEIVER, author["_id"]], cwd=tmp_path, env=crawler.env())
+    done = run(script(RECEIVER, author["_id"]), cwd=tmp_path, env=crawler.env())
     assert json.loads(done.stdout) == ["author_base_info", "author_marketing_info"], done.stderr

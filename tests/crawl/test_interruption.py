@@ -31,7 +31,7 @@ def _interrupt(
     return process
 
 
-@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGHUP])
 async def test_calls_in_flight_are_stored_and_the_same_command_does_the_rest(
     sign: signal.Signals, start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:

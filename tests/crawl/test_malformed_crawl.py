@@ -28,5 +28,5 @@ async def test_a_crawl_of_malformed_responses_keeps_all_of_them(
     # Well-formed answers that tell of a failure are failures with their code.
     assert result.other["failures"] > 0
     assert await mongo_db.failures.count_documents({"code": None}) == await mongo_db.quarantine.count_documents(
-        {"reason": {"$in": ["malformed", "too_deep"]}}
+        {"reason": {"$in": ["malformed", "too_deep", "too_large"]}}
     )

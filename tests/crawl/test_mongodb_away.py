@@ -23,9 +23,9 @@ def sandbox(start_sandbox: StartSandbox) -> SandboxProcess:
 
 
 @pytest.fixture
-def where(sandbox: SandboxProcess, tmp_path: Path) -> Iterator[Place]:
+def where(sandbox: SandboxProcess, mongo_path: Path, tmp_path: Path) -> Iterator[Place]:
     """A place with its own MongoDB, which its keeper restarts when it dies."""
-    with EmbeddedMongo(tmp_path / "mongo", min_free_bytes=0) as uri:
+    with EmbeddedMongo(mongo_path / "mongo", min_free_bytes=0) as uri:
         yield Place(sandbox, uri, "away", tmp_path)
 
 

@@ -73,13 +73,13 @@ class Gate:
 
 
 async def test_concurrent_requests_are_in_flight(mongo_uri: str, mongo_db: Database, tmp_path: Path) -> None:
-    gate = Gate(100)
+    gate = Gate(80)
     handler = web.Server(gate.handle, access_log=None, handler_cancellation=True)
     server = await asyncio.get_running_loop().create_server(handler, "127.0.0.1", 0)
     base_url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
     crawler = Crawler(base_url, mongo_uri, mongo_db.name, tmp_path)
-    done = await asyncio.to_thread(crawler, "author_square", settings={"CONCURRENT_REQUESTS": 100})
+    done = await asyncio.to_thread(crawler, "author_square", settings={"CONCURRENT_REQUESTS": 80})
     server.close()
     await handler.shutdown(1)
     assert done.returncode == 0, done.stderr
-    assert gate.most == 100
+    assert gate.most == 80

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.util
 import re
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ from pymongo import MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.harness import QUICK, ROOT, Finished, MakeCrawler, StartSandbox, environment, run
+from tests.harness import script as words
 
 Database = AsyncDatabase[dict[str, Any]]
 
@@ -42,7 +42,7 @@ def cell(source):
 def python(code: str, *, cwd: Path, **variables: str) -> Finished:
     """Run a script without a token in the sandbox."""
     env = environment(JUSTONEAPI_ENV="sandbox", **QUICK, **variables)
-    return run([sys.executable, "-c", code], cwd=cwd, env=env)
+    return run(words(code), cwd=cwd, env=env)
 
 
 def test_the_code_of_the_page_runs_in_its_order_with_an_embedded_mongodb(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ async def main():
 
 asyncio.run(main())
 """
-    done = run([sys.executable, "-c", notebook], cwd=tmp_path, env=crawler.env())
+    done = run(words(notebook), cwd=tmp_path, env=crawler.env())
     assert done.stdout == "max_authors 6 calls\nfinished 15 calls\n", done.stderr
 
 
@@ -109,7 +109,7 @@ async def main():
 
 asyncio.run(main())
 """
-    done = run([sys.executable, "-c", notebook], cwd=tmp_path, env=crawler.env())
+    done = run(words(notebook), cwd=tmp_path, env=crawler.env())
     assert done.stdout.splitlines()[-1] == "shutdown", done.stderr
     ledger = sandbox.ledger()
     assert ledger["calls"] == ledger["answered"] < 1000
@@ -137,7 +137,7 @@ runner.start()
 assert process() == before, (before, process())
 print(*(crawl.stats.get_value("finish_reason") for crawl in crawls))
 """
-    done = run([sys.executable, "-c", script], cwd=tmp_path, env=crawler.env())
+    done = run(words(script), cwd=tmp_path, env=crawler.env())
     assert done.stdout == "finished finished\n", done.stderr
 
 

@@ -13,9 +13,9 @@ from tests.harness import PATIENCE_S, Crawler, StartSandbox, wait_until
 from tests.mongods import replica_set
 
 
-def test_a_primary_that_steps_down_costs_nothing(start_sandbox: StartSandbox, tmp_path: Path) -> None:
+def test_a_primary_that_steps_down_costs_nothing(start_sandbox: StartSandbox, mongo_path: Path, tmp_path: Path) -> None:
     sandbox = start_sandbox("--authors", "60", "--latency", "50", "--jitter", "50")
-    with replica_set(tmp_path / "db") as uri:
+    with replica_set(mongo_path / "db") as uri:
         crawler = Crawler(sandbox.base_url, uri, "stepped", tmp_path)
         process = crawler.start("author_square")
         wait_until(lambda: sandbox.ledger()["answered"] >= 100 or process.poll() is not None)

@@ -239,9 +239,9 @@ async def test_an_author_who_is_listed_three_times_on_a_page_is_observed_once(
     assert sorted(await mongo_db.videos.distinct("_id")) == ["71", "72", "73"]
 
 
-async def test_a_detail_is_not_there_before_its_videos_are(tmp_path: Path) -> None:
+async def test_a_detail_is_not_there_before_its_videos_are(mongo_path: Path) -> None:
     """What a kill in between leaves behind: nothing that would count as an answer."""
-    with mongod(tmp_path / "db", "--setParameter", "enableTestCommands=1") as server:
+    with mongod(mongo_path / "db", "--setParameter", "enableTestCommands=1") as server:
         client: AsyncMongoClient[dict[str, Any]] = AsyncMongoClient(server.uri, retryWrites=False, tz_aware=True)
         database, outages = client.test, Outages(0.5)
         writer = BulkWriter(database, outages)

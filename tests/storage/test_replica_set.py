@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -31,9 +32,9 @@ class Concerns(monitoring.CommandListener):
 
 
 @pytest.fixture(scope="module")
-def uri(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def uri(mongo_root: Path) -> Iterator[str]:
     """The URI of one replica set for all tests of this module."""
-    with replica_set(tmp_path_factory.mktemp("rs") / "db") as uri:
+    with replica_set(mongo_root / "rs") as uri:
         yield uri
 
 

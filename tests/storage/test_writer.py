@@ -50,9 +50,9 @@ async def keys(database: Database, collection: str = "things") -> set[Any]:
 
 
 @pytest.fixture(scope="module")
-def faulty(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mongod]:
+def faulty(mongo_root: Path) -> Iterator[Mongod]:
     """A MongoDB with fail points."""
-    with mongod(tmp_path_factory.mktemp("faulty") / "db", "--setParameter", "enableTestCommands=1") as server:
+    with mongod(mongo_root / "faulty", "--setParameter", "enableTestCommands=1") as server:
         yield server
 
 
@@ -316,8 +316,8 @@ async def test_the_same_writes_in_any_order_end_the_same(writer: BulkWriter, mon
     assert await mongo_db.things.count_documents({}) == 30
 
 
-async def test_a_killed_mongod_loses_no_acknowledged_write(tmp_path: Path) -> None:
-    directory = tmp_path / "mongo"
+async def test_a_killed_mongod_loses_no_acknowledged_write(mongo_path: Path) -> None:
+    directory = mongo_path / "mongo"
     with EmbeddedMongo(directory, min_free_bytes=0) as uri:
         client = await connect(uri, "test", timeout=1.0)
         outages = Outages(60)
@@ -346,10 +346,10 @@ async def test_a_killed_mongod_loses_no_acknowledged_write(tmp_path: Path) -> No
 
 
 async def test_writes_wait_for_a_stopped_mongodb_until_it_is_back(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    mongo_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO)
-    with mongod(tmp_path / "db") as server:
+    with mongod(mongo_path / "db") as server:
         async with opened(server.uri, 60) as (writer, database):
             assert await writer.write([put("before")]) == []
             server.kill()
@@ -366,8 +366,8 @@ async def test_writes_wait_for_a_stopped_mongodb_until_it_is_back(
     assert logged[1].startswith("MongoDB is back after ")
 
 
-async def test_after_the_longest_outage_every_write_fails(tmp_path: Path) -> None:
-    with mongod(tmp_path / "db") as server:
+async def test_after_the_longest_outage_every_write_fails(mongo_path: Path) -> None:
+    with mongod(mongo_path / "db") as server:
         async with opened(server.uri, 0.5) as (writer, _):
             assert await writer.write([put("before")]) == []
             server.kill()
@@ -448,8 +448,8 @@ async def test_writes_that_can_never_be_confirmed_fail_at_once(faulty: Mongod, c
             await writer.write([put("a"), put("b")])
 
 
-async def test_a_user_without_the_right_to_write_is_an_error_at_once(tmp_path: Path) -> None:
-    with mongod(tmp_path / "db", "--auth") as server:
+async def test_a_user_without_the_right_to_write_is_an_error_at_once(mongo_path: Path) -> None:
+    with mongod(mongo_path / "db", "--auth") as server:
         with MongoClient[dict[str, Any]](server.uri) as admin:
             admin.admin.command("createUser", "root", pwd="password", roles=["root"])
         with MongoClient[dict[str, Any]](server.uri, username="root", password="password") as admin:
