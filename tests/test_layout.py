@@ -12,6 +12,7 @@ ACROSS_MODULES = {
     "commands/test_commands_page.py": "docs/commands.md and the help of all commands",
     "items/test_malformed.py": "spoiled responses in all models",
     "items/test_nothing_is_lost.py": "every leaf of a response in all models",
+    "spiders/test_sweep_invariants.py": "whole sweeps over searches that contradict themselves",
     "storage/test_page_order.py": "pages stored in any order, by the recorder and the documents",
     "storage/test_replica_set.py": "the whole storage on a replica set",
 }

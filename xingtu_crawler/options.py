@@ -143,6 +143,14 @@ class Options(BaseModel):
         "Options of the sandbox that a crawl starts for itself, see [sandbox.md](sandbox.md).",
         form="the sandbox's options",
     )
+    search_cap: Whole = _setting(
+        API,
+        "XINGTU_SEARCH_CAP",
+        "10000",
+        "Maximum number of authors that a search shows; a `total_count` of this size means this many authors or more.",
+        form=_ONE_OR_MORE,
+        ge=1,
+    )
     max_rate: Number = _setting(
         API,
         "XINGTU_MAX_RATE",

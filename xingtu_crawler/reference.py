@@ -94,8 +94,8 @@ The verdict is that on a crawl without [findings](findings.md).
 {rows}
 
 After `finished` or `max_authors`, the same command reads the search again, as there may be new authors; after any other
-reason it goes on where the search stopped, unless `restart=1`. It does not fetch details again that are younger than
-`max_age`.
+reason it goes on where the search stopped, if that was within `max_age` or a day, unless `restart=1`. It does not fetch
+details again that are younger than `max_age`.
 
 ### Scrapy's own
 

@@ -75,6 +75,12 @@ KINDS: dict[str, FindingKind] = {
         "Answers could not be received, because they are longer than DOWNLOAD_MAXSIZE; the next ones would be as long.",
         "Raise DOWNLOAD_MAXSIZE, then run the same command with terminal=1.",
     ),
+    "authors_missing": FindingKind(
+        Verdict.COMPLETE,
+        "The search counts more authors than all of its pages show: the ranking shifts while pages are read. From 10 % "
+        "on the run is incomplete.",
+        "Run the same command again: it reads the search anew.",
+    ),
     "closing_errors": FindingKind(
         Verdict.INCOMPLETE,
         "A step of the closing failed, so the record of the run may lack figures.",
@@ -123,6 +129,11 @@ KINDS: dict[str, FindingKind] = {
         "Answers lacked most of what the stored documents have, and the second ones had it. The first ones are in "
         "quarantine.",
     ),
+    "ids_absent": FindingKind(
+        Verdict.COMPLETE,
+        "Answers lack the id of their author. Details are stored under the id that was requested, authors of the "
+        "search under the id in their attributes.",
+    ),
     "interrupted": FindingKind(
         Verdict.INCOMPLETE,
         "The crawl ended before its work was done.",
@@ -134,6 +145,11 @@ KINDS: dict[str, FindingKind] = {
     ),
     "page_bytes_left_out": FindingKind(
         Verdict.COMPLETE, "Search pages say more beside their authors than sweeps.pages may hold."
+    ),
+    "pages_missing": FindingKind(
+        Verdict.INCOMPLETE,
+        "Search pages failed, are empty or repeat authors, although the search counts more.",
+        "Run the same command again: it fetches only the missing pages.",
     ),
     "quarantined": FindingKind(
         Verdict.INCOMPLETE,
@@ -152,6 +168,12 @@ KINDS: dict[str, FindingKind] = {
         Verdict.LIMITED,
         "A limit of the user's leaves out authors whom the search counts.",
         "For the others, run the command with a larger limit or without it.",
+    ),
+    "search_cut_off": FindingKind(
+        Verdict.INCOMPLETE,
+        "The search ended before the last author that it counts, or goes on behind it; docs/codebook/sweeps.md has "
+        "the reasons.",
+        "Run the same command again: it goes on where the search ended.",
     ),
     "search_capped": FindingKind(
         Verdict.CAPPED,

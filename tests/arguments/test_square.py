@@ -20,7 +20,7 @@ def test_nothing_typed_means_the_defaults() -> None:
     assert arguments.max_pages is None
     assert arguments.details.platforms == (Platform.SHORT_VIDEO,)
     assert arguments.details.endpoints == ALL
-    assert arguments.details.max_age == timedelta(days=1)
+    assert arguments.details.max_age == timedelta(hours=20)
     assert arguments.details.max_calls is None
     assert arguments.details.max_authors is None
 

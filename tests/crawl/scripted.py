@@ -21,17 +21,24 @@ def authors(first: int, count: int = 20) -> list[str]:
 
 
 def page(
-    number: int, star_ids: list[str], *, total: int | None = 100, more: bool | None = True, **data: Any
+    number: int,
+    star_ids: list[str],
+    *,
+    total: int | None = 100,
+    more: bool | None = True,
+    limit: int = 20,
+    **data: Any,
 ) -> dict[str, Any]:
     """Return the response body of page `number`."""
-    pagination = {"page": number, "limit": 20, "has_more": more, "total_count": total}
+    pagination = {"page": number, "limit": limit, "has_more": more, "total_count": total}
     return {"code": 0, "data": {"authors": [{"star_id": each} for each in star_ids], "pagination": pagination, **data}}
 
 
-def full(number: int, *, of: int) -> dict[str, Any]:
-    """Return page `number` of a flawless search that finds authors 0 to `of` - 1."""
-    first = (number - 1) * 20
-    return page(number, authors(first, max(0, min(20, of - first))), total=of, more=number * 20 < of)
+def full(number: int, *, of: int, size: int = 20) -> dict[str, Any]:
+    """Return page `number` of a flawless search that finds authors 0 to `of` - 1, `size` on a page."""
+    first = (number - 1) * size
+    star_ids = authors(first, max(0, min(size, of - first)))
+    return page(number, star_ids, total=of, more=number * size < of, limit=size)
 
 
 def code(number: int, message: str = "as scripted") -> dict[str, Any]:
@@ -42,13 +49,15 @@ def code(number: int, message: str = "as scripted") -> dict[str, Any]:
 class ScriptedApi:
     """Serves `script[n]` as page `n`: one body, or a list of bodies to serve in turn, the last one repeatedly.
 
-    A page that is not in the script is that of a search that finds `of` authors. `without_details` maps star ids to
-    the business code that their base info fails with. `pages` and `details` record the requests in order.
+    A page that is not in the script is that of a search that finds `of` authors, `size` on a page. `without_details`
+    maps star ids to the business code that their base info fails with. `pages` and `details` record the requests in
+    order.
     """
 
     def __init__(self, script: dict[int, Any] | None = None, *, of: int = 100) -> None:
         self.script = script or {}
         self.of = of
+        self.size = 20
         self.without_details: dict[str, int] = {}
         self.detail: dict[str, Any] = {}
         """Further fields of every base info."""
@@ -61,7 +70,7 @@ class ScriptedApi:
         """Serve a search page."""
         number = int(request.query["page"])
         self.pages.append(number)
-        answers = self.script.get(number, full(number, of=self.of))
+        answers = self.script.get(number, full(number, of=self.of, size=self.size))
         if isinstance(answers, list):
             answers = answers.pop(0) if len(answers) > 1 else answers[0]
         return web.json_response(answers)

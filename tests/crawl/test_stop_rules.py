@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 
-from tests.crawl.scripted import NO_PAGE, ScriptedApi, authors, code, page, serving
+from tests.crawl.scripted import NO_PAGE, ScriptedApi, authors, code, full, page, serving
 from tests.harness import Crawler, Finished
 from xingtu_crawler.verdict import AFTER_FAILURES
 
@@ -44,35 +44,47 @@ async def sweep_of(mongo_db: Database) -> dict[str, Any]:
     return sweep
 
 
-FULL = {number: page(number, authors((number - 1) * 20)) for number in range(1, 20)}
-"""A search that does not end by itself."""
 Case = tuple[dict[int, Any], dict[str, Any], list[int], tuple[int, str, int | None]]
 """Script, arguments; requested pages; exit code, state of the sweep, next page."""
+ALL = list(range(1, 21))
+"""The pages of a search that finds 400 authors."""
+
+
+def same(star_ids: list[str], **changes: Any) -> dict[int, Any]:
+    """Return a script that shows these authors on every page."""
+    return {number: page(number, star_ids, **{"total": 400, **changes}) for number in range(1, 40)}
+
+
+def said(**changes: Any) -> dict[int, Any]:
+    """Return the script of a search that finds 100 authors and says something else about it on every page."""
+    return {number: page(number, authors((number - 1) * 20, 20 if number < 6 else 0), **changes) for number in ALL}
 
 
 @pytest.mark.parametrize(
     ("reason", "case"),
     [
-        ("empty_page", ({3: page(3, [])}, {}, [1, 2, 3], (0, "finished", None))),
-        ("empty_page", ({3: page(3, [], total=None)}, {}, [1, 2, 3], (0, "finished", None))),
-        ("no_new_author", ({3: page(3, authors(5))}, {}, [1, 2, 3], (0, "finished", None))),
-        ("page_number_does_not_advance", ({3: page(2, authors(40))}, {}, [1, 2, 3], (0, "finished", None))),
-        ("no_more_pages", ({3: page(3, authors(40), more=False)}, {}, [1, 2, 3], (0, "finished", None))),
-        ("no_more_pages", ({3: page(3, authors(40, 7), more=None)}, {}, [1, 2, 3], (0, "finished", None))),
-        ("page_refused", ({3: code(400)}, {}, [1, 2, 3], (1, "open", 3))),
-        ("page_refused", ({3: code(404)}, {}, [1, 2, 3], (1, "open", 3))),
-        ("page_refused", ({5: code(404)}, {}, [1, 2, 3, 4, 5], (0, "finished", None))),
-        ("empty_page", ({5: code(201)}, {}, [1, 2, 3, 4, 5], (0, "finished", None))),
+        ("no_more_pages", ({3: [page(3, [], total=400), full(3, of=400)]}, {}, [*ALL, 3], (0, "finished", None))),
+        ("no_more_pages", ({7: page(7, [], total=400)}, {}, [*ALL, 7], (1, "open", None))),
+        ("no_more_pages", ({1: [page(1, [], total=400), full(1, of=400)]}, {}, [*ALL, 1], (0, "finished", None))),
+        ("no_more_pages", ({9: page(9, authors(140), total=400, more=False)}, {}, [*ALL, 9], (1, "open", None))),
+        ("no_more_pages", ({3: code(404)}, {}, [*ALL, 3], (1, "open", None))),
+        ("no_progress", (same([]), {}, [1, 2, 3, 1, 2, 3], (1, "open", 1))),
+        ("no_progress", (same(authors(0)), {}, [1, 2, 3, 4, 2, 3, 4], (1, "open", 2))),
+        ("empty_page", (said(more=None), {}, [1, 2, 3, 4, 5, 6], (0, "finished", None))),
+        ("no_more_pages", (said(more=False), {}, [1, 2, 3, 4, 5], (0, "finished", None))),
         (
-            "pages_unreadable",
+            "too_many_pages",
             (
-                dict.fromkeys(range(3, 20), NO_PAGE) | {2: page(2, authors(20), total=200)},
+                same(authors(0), total=20) | {n: page(n, authors(n * 20), total=20) for n in ALL},
                 {},
-                [1, 2, 3, 4, 5, 6, 7],
-                (1, "open", 3),
+                ALL[:11],
+                (1, "open", 12),
             ),
         ),
-        ("pages_unreadable", (dict.fromkeys(range(1, 20), code(500)), {}, [1, 2, 3, 4, 5], (1, "open", 1))),
+        ("page_refused", (said(more=None) | {n: code(404) for n in (6, 7, 8)}, {}, ALL[:8], (0, "finished", None))),
+        ("page_refused", ({n: code(400) for n in (3, 4, 5)}, {}, [1, 2, 3, 4, 5], (1, "open", 3))),
+        ("pages_unreadable", (dict.fromkeys(range(3, 20), NO_PAGE), {}, [1, 2, 3, 4, 5], (1, "open", 3))),
+        ("pages_unreadable", (dict.fromkeys(range(1, 20), code(500)), {}, [1, 2, 3], (1, "open", 1))),
         ("max_pages", ({}, {"max_pages": 3}, [1, 2, 3], (0, "finished", 4))),
         ("max_pages", ({2: NO_PAGE, 3: NO_PAGE}, {"max_pages": 3}, [1, 2, 3, 2, 3], (1, "open", 4))),
         ("max_authors", ({}, {"max_authors": 45}, [1, 2, 3], (0, "finished", 4))),
@@ -82,18 +94,93 @@ async def test_paging_ends_and_logs_why(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database, reason: str, case: Case
 ) -> None:
     script, arguments, pages, expected = case
-    api.script = {**FULL, **script}
+    api.of, api.script = 400, script
     done = await crawl(**arguments)
     assert f"No further page ({reason}): " in done.stderr
     assert api.pages == pages
     sweep = await sweep_of(mongo_db)
-    assert (done.returncode, sweep["state"], sweep["next_page"]) == expected
-    assert sweep["stop_reason"] == reason
+    assert (done.returncode, sweep["state"], sweep["next_page"]) == expected, done.stderr
+    if sweep["state"] == "finished":
+        assert sweep["stop_reason"] == reason
     # Every page that was paid for is stored.
     assert await mongo_db.search_hits.count_documents({}) == sum(each["authors"] for each in sweep["pages"].values())
     run = await mongo_db.runs.find_one({})
     assert run is not None
     assert run["close_reason"] == ("max_authors" if reason == "max_authors" else "finished")
+    verdicts = {"max_pages": "limited", "max_authors": "limited"} if done.returncode == 0 else {}
+    good = verdicts.get(reason, "complete")
+    assert run["verdict"] in ({good} if done.returncode == 0 else {"incomplete", "failed"})
+
+
+@pytest.mark.parametrize("size", [10, 50])
+async def test_a_page_may_have_any_size(api: ScriptedApi, crawl: Crawl, mongo_db: Database, size: int) -> None:
+    api.of, api.size = 4 * size, size
+    api.script = {3: [page(3, [], total=4 * size), full(3, of=4 * size, size=size)]}
+    done = await crawl()
+    assert (done.returncode, api.pages) == (0, [1, 2, 3, 4, 3])
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["authors"], sweep["fewer"]) == ("finished", 4 * size, 0)
+
+
+async def test_the_same_command_goes_on_with_an_empty_page_and_where_the_search_stopped(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.of = 400
+    api.script = {5: page(5, [], total=400), **{number: page(number, [], total=400) for number in range(12, 30)}}
+    done = await crawl()
+    assert "Page 5 is empty, although the search counts more: going on with the next page" in done.stderr
+    assert "it resumes at page 12" in done.stderr
+    assert "Verdict: incomplete: " in done.stderr
+    assert "the search ended before page 12 (no_progress): 200 of 400 authors found" in done.stderr
+    api.pages.clear()
+    assert (await crawl()).returncode == 1
+    assert api.pages == [12, 13, 14, 12, 13, 14, 5]
+    api.pages.clear()
+    api.script = {}
+    done = await crawl()
+    assert done.returncode == 0, done.stderr
+    assert api.pages == [*range(12, 21), 5]
+    sweep = await sweep_of(mongo_db)
+    assert (sweep["state"], sweep["authors"], sweep["fewer"], sweep["pages_read"]) == ("finished", 400, 0, 20)
+
+
+async def test_an_old_open_sweep_is_closed_and_the_search_begins_anew(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    api.script = {3: code(500)}
+    assert (await crawl()).returncode == 1
+    await mongo_db.sweeps.update_one({}, [{"$set": {"started_at": {"$subtract": ["$started_at", 25 * 3_600_000]}}}])
+    api.script = {}
+    api.pages.clear()
+    assert (await crawl()).returncode == 0
+    assert api.pages == [1, 2, 3, 4, 5]
+    assert [each["state"] async for each in mongo_db.sweeps.find(sort=[("started_at", 1)])] == [
+        "incomplete",
+        "finished",
+    ]
+
+
+async def test_details_are_fresh_by_the_start_of_the_run_that_fetched_them(
+    api: ScriptedApi, crawl: Crawl, mongo_db: Database
+) -> None:
+    """A job that starts at the same minute every day refreshes every detail every day."""
+    api.of = 20
+    assert (await crawl(endpoints="base_info")).returncode == 0
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert await mongo_db.author_base_info.distinct("crawl.run_started_at") == [run["started_at"]]
+    # A run of 23 hours that started a day ago, and answers of before there was the start of the run.
+    hours = {"$subtract": ["$crawl.run_started_at", 24 * 3_600_000]}
+    for star_id in authors(0, 12):
+        await mongo_db.author_base_info.update_one({"star_id": star_id}, [{"$set": {"crawl.run_started_at": hours}}])
+    for star_id in authors(12, 4):
+        await mongo_db.author_base_info.update_one(
+            {"star_id": star_id}, [{"$set": {"crawl.fetched_at": hours}}, {"$unset": "crawl.run_started_at"}]
+        )
+    await mongo_db.author_base_info.update_one({"star_id": authors(16)[0]}, {"$unset": {"crawl.run_started_at": ""}})
+    api.details.clear()
+    assert (await crawl(endpoints="base_info")).returncode == 0
+    assert sorted(api.details) == authors(0, 16)
 
 
 async def test_a_query_that_the_api_refuses_is_logged_in_one_line(
@@ -173,7 +260,7 @@ async def test_the_same_command_resumes_where_the_search_went_down(
     done = await crawl()
     assert done.returncode == 1
     assert "The search seems to be down: run the same command later, it resumes at page 4" in done.stderr
-    assert api.pages == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert api.pages == [1, 2, 3, 4, 5, 6]
     assert (await sweep_of(mongo_db))["holes"] == [2]
     api.script, api.pages = {}, []
     assert (await crawl()).returncode == 0
@@ -258,19 +345,14 @@ async def test_a_limit_does_not_stick_to_an_interrupted_sweep(
 async def test_authors_that_moved_between_two_crawls_do_not_end_the_search(
     api: ScriptedApi, crawl: Crawl, mongo_db: Database
 ) -> None:
+    api.of = 400
     assert (await crawl(max_calls=2)).returncode == 0
     # Between the two crawls, twenty new authors appeared in front of the others.
-    api.script = {3: page(3, authors(20)), 4: page(4, authors(40)), 5: page(5, authors(60), more=False)}
+    api.script = {n: page(n, authors((n - 2) * 20), total=420, more=n < 21) for n in range(3, 22)}
     assert (await crawl()).returncode == 0
-    assert api.pages == [1, 2, 3, 4, 5]
+    assert api.pages == list(range(1, 22))
     sweep = await sweep_of(mongo_db)
-    assert (sweep["stop_reason"], sweep["authors"], sweep["fewer"]) == ("no_more_pages", 80, 20)
-    # Two such pages in a row do: then the search repeats itself.
-    api.script[4] = page(4, authors(20))
-    await mongo_db.sweeps.update_one({}, {"$set": {"state": "open", "finished_at": None, "next_page": 3}})
-    assert (await crawl()).returncode == 0
-    assert api.pages == [1, 2, 3, 4, 5, 3, 4]
-    assert (await sweep_of(mongo_db))["stop_reason"] == "no_new_author"
+    assert (sweep["stop_reason"], sweep["authors"], sweep["fewer"]) == ("no_more_pages", 400, 20)
 
 
 async def test_authors_that_the_api_counts_and_does_not_show_are_logged(

@@ -10,7 +10,7 @@ import bson
 import pytest
 
 from xingtu_crawler.exceptions import IdentityError
-from xingtu_crawler.items import MODELS, Parsed, Part, Payload, parse
+from xingtu_crawler.items import MODELS, Parsed, Part, Payload, parse, star_id_of
 from xingtu_crawler.items.fields import Int, Text, about
 from xingtu_crawler.items.readers import reader_of
 from xingtu_crawler.items.storable import Notes
@@ -360,17 +360,21 @@ def test_the_result_shares_nothing_with_the_payload(base: dict[str, Any]) -> Non
 @pytest.mark.parametrize(
     ("endpoint", "change", "reason"),
     [
-        ("base_info", {"id": None}, "id is missing"),
-        ("base_info", {"id": ""}, "id is missing"),
-        ("base_info", {"id": 6.6e18}, "id is float and not an id"),
+        ("base_info", {"id": 6.6e18}, f"id is 6.6e+18 and not '{STAR_ID}'"),
+        ("base_info", {"id": [STAR_ID]}, "id is list and not an id"),
         ("base_info", {"id": "1"}, f"id is '1' and not '{STAR_ID}'"),
         ("search", {"star_id": "abc"}, "star_id is missing or not a number"),
-        ("search", {"star_id": None}, "star_id is missing or not a number"),
-        ("search", {"star_id": 0}, "star_id is missing or not a number"),
+        ("search", {"star_id": None, "attribute_datas": {}}, "star_id is missing or not a number"),
+        ("search", {"star_id": 0, "attribute_datas": None}, "star_id is missing or not a number"),
+        ("search", {"star_id": 6.6e18}, "star_id is 6.6e+18 and not '6855230644880949262'"),
         ("search", {"star_id": "1"}, "attribute_datas.id is '6855230644880949262' and not '1'"),
         ("search", {"attribute_datas": {"id": True}}, "attribute_datas.id is bool and not an id"),
         ("marketing_info", {"price_info": [{"author_id": "1"}]}, f"price_info.0.author_id is '1' and not '{STAR_ID}'"),
-        ("marketing_info", {"price_info": [{}, {"author_id": 1.5}]}, "price_info.1.author_id is float and not an id"),
+        (
+            "marketing_info",
+            {"price_info": [{}, {"author_id": 1.5}]},
+            f"price_info.1.author_id is 1.5 and not '{STAR_ID}'",
+        ),
     ],
 )
 def test_another_authors_answer_is_refused(
@@ -380,6 +384,36 @@ def test_another_authors_answer_is_refused(
         parse(endpoint, {**payloads[endpoint], **change}, star_id=None if endpoint == "search" else STAR_ID)
 
     assert str(refused.value) == reason
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "change"),
+    [
+        ("base_info", {"id": None}),
+        ("base_info", {"id": ""}),
+        ("base_info", {"id": 0}),
+        ("marketing_info", {"price_info": [{"price": 1}, {"author_id": None}]}),
+    ],
+)
+def test_an_absent_id_is_accepted_and_noted(payloads: dict[str, Any], endpoint: str, change: dict[str, Any]) -> None:
+    assert parse(endpoint, {**payloads[endpoint], **change}, star_id=STAR_ID).is_anonymous
+    assert not parse(endpoint, payloads[endpoint], star_id=STAR_ID).is_anonymous
+
+
+@pytest.mark.parametrize("given", [f" {STAR_ID}\n", float(STAR_ID)])
+def test_an_id_that_is_padded_or_has_lost_digits_contradicts_nothing(payloads: dict[str, Any], given: object) -> None:
+    parsed = parse("base_info", {**payloads["base_info"], "id": given}, star_id=STAR_ID)
+    assert not parsed.is_anonymous
+
+
+@pytest.mark.parametrize("given", [None, "", "0", 0, 0.0, 6855230644880949262.0, " 6855230644880949262 "])
+def test_the_id_of_an_author_is_taken_from_the_attributes_where_star_id_is_none(
+    search: dict[str, Any], given: object
+) -> None:
+    element = {**search, "star_id": given}
+    assert star_id_of(element) == "6855230644880949262"
+    parsed = parse("search", element, star_id="6855230644880949262")
+    assert parsed.is_anonymous == (not isinstance(given, str) or given in {"", "0"})
 
 
 def test_a_search_author_other_than_the_requested_one_is_refused(search: dict[str, Any]) -> None:

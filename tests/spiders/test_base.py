@@ -23,6 +23,7 @@ from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
 from xingtu_crawler.spiders.base import AHEAD, XingtuSpider, failed_request
 from xingtu_crawler.storage.claims import Claims, DetailKey
+from xingtu_crawler.storage.sweeps import Sweeps
 
 Database = AsyncDatabase[dict[str, Any]]
 STARTED_AT = datetime(2026, 3, 8, 12, tzinfo=UTC)
@@ -42,7 +43,7 @@ def context(
         base_url="http://127.0.0.1",
         concurrency=64,
         claims=claims,
-        sweeps=NOTHING,
+        sweeps=Sweeps(NOTHING, NOTHING, NOTHING),
         worklist=NOTHING,
         is_closing=is_closing,
         tally=tally,

@@ -18,7 +18,7 @@ from xingtu_crawler.items.answers import FailedRequest, Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.spiders.first_pages import FirstPages
 from xingtu_crawler.spiders.search import MOST_OPEN, Page, Search, comparison
-from xingtu_crawler.spiders.sweep import Phase, Sweep
+from xingtu_crawler.spiders.sweep import Phase, Received, Sweep
 from xingtu_crawler.storage.sweeps import OpenSweep
 
 QUERIES = [AuthorQuery.build({"keyword": f"word {number}"}) for number in range(MOST_OPEN + 2)]
@@ -55,8 +55,8 @@ def test_an_author_counts_once_whichever_sweeps_find_it() -> None:
     one, two = search.begin("one", QUERIES[0]), search.begin("two", QUERIES[1])
     for sweep in (one, two):
         list(search.next(sweep))
-    assert search.read(one, 1, page("1", "2", "2"), again=False) == (None, ["1", "2"])
-    assert search.read(two, 1, page("2", "3"), again=False) == (None, ["3"])
+    assert search.read(one, 1, page("1", "2", "2"), again=False) == (Received(None), ["1", "2"])
+    assert search.read(two, 1, page("2", "3"), again=False) == (Received(None), ["3"])
     assert search.authors == 3
     assert one.seen == {"1": True, "2": True}
     assert two.seen == {"2": False, "3": True}
@@ -93,10 +93,10 @@ def test_how_many_authors_are_expected() -> None:
     assert search.expected is None
     one, two = search.begin("one", QUERIES[0]), search.begin("two", QUERIES[1])
     list(search.next(one))
-    search.read(one, 1, page("1", total=45), again=False)
+    search.read(one, 1, page(*map(str, range(20)), total=45), again=False)
     assert search.expected == 45
     list(search.next(two))
-    search.read(two, 1, page("2", total=5000), again=False)
+    search.read(two, 1, page(*map(str, range(20)), total=5000), again=False)
     assert search.expected == (45 + 60) // 2  # of one query, as the arguments say
     limited = search_with(max_authors="10")
     sweep = limited.begin("one", QUERIES[0])
@@ -109,7 +109,7 @@ def test_authors_beyond_max_authors_are_seen_and_do_not_count() -> None:
     search = search_with(max_authors="2")
     sweep = search.begin("one", QUERIES[0])
     list(search.next(sweep))
-    assert search.read(sweep, 1, page("1", "2", "3"), again=False) == (Stop("max_authors", 2), ["1", "2"])
+    assert search.read(sweep, 1, page("1", "2", "3"), again=False) == (Received(Stop("max_authors", 2)), ["1", "2"])
     assert (search.authors, search.close_reason) == (2, "max_authors")
     assert sweep.seen == {"1": True, "2": True, "3": False}
 
@@ -256,7 +256,7 @@ def test_a_search_that_is_down_is_logged(caplog: pytest.LogCaptureFixture) -> No
         search.fail(sweep, len(caplog.messages) + 1, failure(), again=False)
         list(search.next(sweep))
     assert caplog.messages[-2:] == [
-        "Could not fetch page 5 (timeout): pages_unreadable",
+        "Could not fetch page 3 (timeout): pages_unreadable",
         "The search seems to be down: run the same command later, it resumes at page 1",
     ]
 
@@ -264,15 +264,15 @@ def test_a_search_that_is_down_is_logged(caplog: pytest.LogCaptureFixture) -> No
 def test_found_and_counted_authors_are_compared() -> None:
     sweep = Sweep("one", QUERIES[0])
     sweep.seen = {"1": True, "2": True}
-    sweep.stop, sweep.total_count = Stop("no_more_pages"), 3
+    sweep.stop, sweep.extent.total_count = Stop("no_more_pages"), 3
     assert comparison(sweep) == "2 distinct authors found, the API counts 3: 1 fewer"
-    sweep.total_count = 1
+    sweep.extent.total_count = 1
     assert comparison(sweep) == "2 distinct authors found, the API counts 1: 1 more"
-    sweep.total_count = 2
+    sweep.extent.total_count = 2
     assert comparison(sweep) == "2 distinct authors found, the API counts 2"
-    sweep.total_count = 10_000
+    sweep.extent.total_count = 10_000
     assert comparison(sweep) == "2 distinct authors found, the API counts 10000 or more"
-    sweep.total_count = None
+    sweep.extent.total_count = None
     assert comparison(sweep) is None
 
 

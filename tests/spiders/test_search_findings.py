@@ -8,15 +8,15 @@ import pytest
 
 from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.items.answers import Stop
-from xingtu_crawler.spiders.search_findings import explain_ends
-from xingtu_crawler.spiders.sweep import Sweep
+from xingtu_crawler.spiders.search_findings import explain_ends, explain_missing
+from xingtu_crawler.spiders.sweep import Phase, Sweep
 from xingtu_crawler.verdict import Finding, Findings
 
 
 def sweep(reason: str, seen: int, total: int | None, *, next_page: int | None = None, **filters: str) -> Sweep:
     made = Sweep("s", AuthorQuery.build({"keyword": "x", **filters}))
     made.seen = {str(number): True for number in range(seen)}
-    made.total_count = total
+    made.extent.total_count = total
     made.stop = Stop(reason, next_page)
     return made
 
@@ -83,3 +83,42 @@ def test_many_queries_are_one_finding() -> None:
         "2 of 5 queries were not read",
     ]
     assert found[0].examples[0].startswith("keyword=x: 40 of 960 authors")
+
+
+def missing(*sweeps: Sweep) -> list[tuple[str, str, str]]:
+    findings = Findings()
+    explain_missing(findings, sweeps)
+    return [(found.kind, str(found.severity), found.line) for found in findings]
+
+
+def test_missing_pages_are_named() -> None:
+    made = sweep("no_more_pages", 400, 400)
+    made.holes = {7, 12}
+    assert missing(made) == [
+        ("pages_missing", "incomplete", "2 search pages are missing (for example page 7)"),
+    ]
+    made.phase = Phase.RETRYING  # an interrupted crawl: they may come
+    assert missing(made) == []
+
+
+def test_an_end_that_contradicts_the_count_is_named() -> None:
+    assert missing(sweep("no_progress", 80, 400, next_page=5)) == [
+        ("search_cut_off", "incomplete", "the search ended before page 5 (no_progress): 80 of 400 authors found"),
+    ]
+    assert missing(sweep("page_refused", 0, None, next_page=1))[0][2].endswith(
+        ": 0 of an unknown number of authors found"
+    )
+
+
+@pytest.mark.parametrize(
+    ("seen", "severity"), [(400, None), (399, "complete"), (361, "complete"), (360, "incomplete"), (410, None)]
+)
+def test_a_tenth_of_the_authors_may_not_be_missing(seen: int, severity: str | None) -> None:
+    found = missing(sweep("no_more_pages", seen, 400))
+    assert [each[1] for each in found] == ([] if severity is None else [severity])
+
+
+def test_several_queries_are_named() -> None:
+    found = missing(sweep("no_progress", 80, 400, next_page=5), sweep("max_pages", 20, 400, next_page=2, gender="MALE"))
+    assert len(found) == 1
+    assert "keyword=x" in found[0][2]

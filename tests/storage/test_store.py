@@ -65,7 +65,7 @@ async def test_every_part_works_on_the_same_database(tmp_path: Path, mongo_uri: 
     try:
         await store.runs.start("r", {}, started_at=now)
         await store.sweeps.start("q-r", query_key="q", filters={}, run_id="r", started_at=now)
-        assert await store.sweeps.find_open("q", newer_than=now) is not None
+        assert await store.sweeps.find_open("q", newer_than=now, open_since=now) is not None
         assert len(await store.claims.claim([DetailKey("base_info", "1", "SHORT_VIDEO")], newer_than=now)) == 1
         await store.catch_up()
     finally:

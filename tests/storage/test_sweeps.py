@@ -22,6 +22,7 @@ from xingtu_crawler.storage.writer import BulkWriter
 Database = AsyncDatabase[dict[str, Any]]
 
 NOW = datetime(2026, 3, 8, 12, tzinfo=UTC)
+LATER = NOW + timedelta(minutes=1)
 
 
 def page(number: int, *, authors: int = 20, total: int | None = 60, **meta: Any) -> SearchPage:
@@ -50,7 +51,8 @@ async def read(sweeps: Sweeps, number: int, sweep: str = "q-1", *, stop: Stop | 
 async def open_sweep(
     sweeps: Sweeps, query_key: str = "q", limits: dict[str, int | None] | None = None
 ) -> OpenSweep | None:
-    return await sweeps.find_open(query_key, newer_than=NOW - timedelta(days=1), limits=limits)
+    day = NOW - timedelta(days=1)
+    return await sweeps.find_open(query_key, newer_than=day, open_since=day, limits=limits)
 
 
 async def goes_on(sweeps: Sweeps) -> tuple[str, int | None, tuple[int, ...], int | None]:
@@ -154,10 +156,10 @@ async def test_a_page_without_a_total_count_keeps_the_known_one(sweeps: Sweeps, 
 async def test_a_hole_stays_until_its_page_is_read(sweeps: Sweeps, mongo_db: Database) -> None:
     await start(sweeps)
     await read(sweeps, 1)
-    await sweeps.page_missed("q-1", 2)
-    await sweeps.page_missed("q-1", 2)
+    await sweeps.page_missed("q-1", 2, failed_at=LATER)
+    await sweeps.page_missed("q-1", 2, failed_at=LATER)
     await read(sweeps, 3)
-    await sweeps.page_missed("q-1", 4)
+    await sweeps.page_missed("q-1", 4, failed_at=LATER)
     assert await goes_on(sweeps) == ("q-1", 5, (2, 4), 60)
     await read(sweeps, 2)
     assert await goes_on(sweeps) == ("q-1", 5, (4,), 60)
@@ -174,11 +176,11 @@ async def test_after_the_last_page_there_is_no_next_page(sweeps: Sweeps, mongo_d
 async def test_filling_a_hole_after_the_last_page_leaves_no_next_page(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
-    await sweeps.page_missed("q-1", 2)
-    await sweeps.page_missed("q-1", 3)
+    await sweeps.page_missed("q-1", 2, failed_at=LATER)
+    await sweeps.page_missed("q-1", 3, failed_at=LATER)
     await read(sweeps, 4, stop=Stop("no_more_pages"))
     await read(sweeps, 2)
-    await sweeps.page_missed("q-1", 3)
+    await sweeps.page_missed("q-1", 3, failed_at=LATER)
     assert await goes_on(sweeps) == ("q-1", None, (3,), 60)
 
 
@@ -273,7 +275,7 @@ async def test_a_page_and_the_end_of_paging_are_one_write(sweeps: Sweeps, mongo_
     found = await document(mongo_db)
     assert (found["next_page"], found["stop_reason"], sorted(found["pages"])) == (3, "max_pages", ["1", "2"])
     await sweeps.resume("q-1")
-    await sweeps.page_missed("q-1", 3, hole=False, stop=Stop("empty_page"))
+    await sweeps.page_missed("q-1", 3, failed_at=LATER, hole=False, stop=Stop("empty_page"))
     found = await document(mongo_db)
     assert (found["next_page"], found["stop_reason"], found["holes"]) == (None, "empty_page", [])
 
@@ -282,11 +284,11 @@ async def test_when_the_search_is_down_paging_continues_at_the_first_missing_pag
     sweeps: Sweeps, mongo_db: Database
 ) -> None:
     await start(sweeps)
-    await sweeps.page_missed("q-1", 1)
+    await sweeps.page_missed("q-1", 1, failed_at=LATER)
     await read(sweeps, 2)
     for number in (3, 4):
-        await sweeps.page_missed("q-1", number)
-    await sweeps.page_missed("q-1", 5, stop=Stop("pages_unreadable", 3))
+        await sweeps.page_missed("q-1", number, failed_at=LATER)
+    await sweeps.page_missed("q-1", 5, failed_at=LATER, stop=Stop("pages_unreadable", 3))
     assert await goes_on(sweeps) == ("q-1", 3, (1,), 60)
     # Filling a hole after that does not change it.
     await read(sweeps, 1)
@@ -294,18 +296,52 @@ async def test_when_the_search_is_down_paging_continues_at_the_first_missing_pag
     assert (await document(mongo_db))["stop_reason"] == "pages_unreadable"
 
 
-async def test_a_recorded_page_does_not_become_a_hole(sweeps: Sweeps) -> None:
+async def test_a_page_becomes_a_hole_by_a_later_failure_only(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
-    await sweeps.page_missed("q-1", 1)
+    await sweeps.page_missed("q-1", 1, failed_at=NOW - timedelta(minutes=1))
+    assert await sweeps.has_page("q-1", 1, since=NOW)
     assert await goes_on(sweeps) == ("q-1", 2, (), 60)
+    await sweeps.page_missed("q-1", 1, failed_at=LATER)
+    assert not await sweeps.has_page("q-1", 1, since=LATER)
+    assert await goes_on(sweeps) == ("q-1", 2, (1,), 60)
+
+
+async def test_a_page_that_brought_nothing_is_recorded_and_stays_a_hole(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps)
+    await read(sweeps, 1)
+    await sweeps.page_read("q-1", 2, page(2, authors=0, total=0), request_id="r", fetched_at=NOW, hole=True)
+    assert await goes_on(sweeps) == ("q-1", 3, (2,), 60)
+    for _ in range(2):
+        await sweeps.page_read("q-1", 2, page(2), request_id="r", fetched_at=LATER)
+    assert await goes_on(sweeps) == ("q-1", 3, (), 60)
+    found = await document(mongo_db)
+    assert (found["pages_read"], found["pages"]["2"]["authors"]) == (2, 20)
+
+
+async def test_pages_that_do_not_exist_are_no_holes(sweeps: Sweeps) -> None:
+    await start(sweeps)
+    await sweeps.page_missed("q-1", 1, failed_at=NOW)
+    for number in (2, 3):
+        await sweeps.page_missed("q-1", number, failed_at=NOW)
+    await sweeps.page_missed("q-1", 4, failed_at=NOW, hole=False, stop=Stop("page_refused", void_from=2))
+    assert await goes_on(sweeps) == ("q-1", None, (1,), None)
+
+
+async def test_the_size_of_a_page_is_that_of_the_largest(sweeps: Sweeps) -> None:
+    await start(sweeps)
+    for number, authors in enumerate([10, 50, 7], start=1):
+        await read(sweeps, number, authors=authors)
+    found = await open_sweep(sweeps)
+    assert found is not None
+    assert found.page_size == 50
 
 
 async def test_have_holes_reads_them_from_the_database(sweeps: Sweeps) -> None:
     await start(sweeps)
     await read(sweeps, 1)
     assert not await sweeps.have_holes(["q-1"])
-    await sweeps.page_missed("q-1", 2)
+    await sweeps.page_missed("q-1", 2, failed_at=LATER)
     assert await sweeps.have_holes(["q-1", "q-2"])
     assert not await sweeps.have_holes(["q-2"])
 
@@ -340,12 +376,33 @@ async def test_a_larger_limit_continues_a_sweep_within_max_age(
     assert found is None or (found.next_page, found.stop_reason) == (3, "max_pages")
 
 
-async def test_an_interrupted_sweep_continues_at_any_age_and_an_incomplete_one_within_max_age(sweeps: Sweeps) -> None:
-    await start(sweeps, started_at=NOW - timedelta(days=30))
-    assert await open_sweep(sweeps) is not None
+@pytest.mark.parametrize("has_ended", [False, True])
+async def test_an_open_sweep_is_continued_within_its_age(sweeps: Sweeps, has_ended: bool) -> None:
+    await start(sweeps, started_at=NOW - timedelta(days=7))
+    if has_ended:
+        await finish(sweeps, complete=False)
+    for days, is_continued in ((8, True), (7, True), (6, False)):
+        since = NOW - timedelta(days=days)
+        assert (await sweeps.find_open("q", newer_than=NOW, open_since=since) is not None) == is_continued
+
+
+async def test_a_new_sweep_closes_the_open_ones_of_its_query(sweeps: Sweeps, mongo_db: Database) -> None:
+    await start(sweeps, "q-0", started_at=NOW - timedelta(days=9))
+    await start(sweeps, "q-1", started_at=NOW - timedelta(days=8))
     await finish(sweeps, complete=False)
+    await start(sweeps, "q-2", started_at=NOW - timedelta(days=7))
+    await start(sweeps, "other-1", query_key="other", started_at=NOW - timedelta(days=7))
+    await start(sweeps, "q-3", started_at=NOW)
+    states = {each["_id"]: (each["state"], each["finished_at"]) async for each in mongo_db.sweeps.find()}
+    assert states == {
+        "q-0": ("incomplete", NOW - timedelta(days=8)),
+        "q-1": ("incomplete", NOW),
+        "q-2": ("incomplete", NOW),
+        "q-3": ("open", None),
+        "other-1": ("open", None),
+    }
+    await mongo_db.sweeps.delete_one({"_id": "q-3"})
     assert await open_sweep(sweeps) is None
-    assert await sweeps.find_open("q", newer_than=NOW - timedelta(days=31)) is not None
 
 
 async def test_failures_of_pages_are_removed_with_their_sweep(sweeps: Sweeps, mongo_db: Database) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Platform
 from xingtu_crawler.arguments.scalars import age, count, flag
@@ -13,6 +13,8 @@ from xingtu_crawler.arguments.typed import Typed
 from xingtu_crawler.arguments.wording import folded, nearest, shown
 
 _SEARCH_ONLY = "none"
+_SWEEP_AGE = timedelta(days=1)
+"""An unfinished sweep is continued for this long, however small `max_age` is."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,14 @@ class DetailArguments:
     max_calls: int | None
     max_authors: int | None
     terminal: bool = False
+
+    def fresh_since(self, started_at: datetime) -> datetime:
+        """Return the time (UTC) since when a run has to have started whose details a crawl does not fetch again."""
+        return started_at - self.max_age
+
+    def open_since(self, started_at: datetime) -> datetime:
+        """Return the time (UTC) since when an unfinished sweep has to have started that a crawl continues."""
+        return started_at - max(self.max_age, _SWEEP_AGE)
 
 
 def read_details(own: Mapping[str, str], *, search_only: bool) -> DetailArguments:

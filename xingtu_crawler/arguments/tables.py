@@ -18,12 +18,15 @@ class Argument:
 
 def _detail_arguments(*, search_only: str = "") -> tuple[Argument, ...]:
     endpoints = f"Details to fetch, comma separated: {', '.join(DETAILS)}; default: all of them{search_only}."
-    age = "Details younger than this are not fetched again: 90s, 30m, 12h, 1d, 2w; 0: fetch all of them."
+    age = (
+        "Details are not fetched again if the run that fetched them started less than this ago: 90s, 30m, 12h, 1d, 2w; "
+        "0: fetch all of them. With 20h, a daily job fetches every detail every day."
+    )
     terminal = "1: also retry details that earlier crawls recorded as unavailable (400, 404, empty)."
     return (
         Argument("platform", "SHORT_VIDEO", f"Platforms of the details, comma separated: {', '.join(Platform)}."),
         Argument("endpoints", None, endpoints),
-        Argument("max_age", "1d", age),
+        Argument("max_age", "20h", age),
         Argument("max_calls", None, "Stop after this many API calls."),
         Argument("max_authors", None, "Stop after this many authors."),
         Argument("terminal", "0", terminal),
@@ -32,7 +35,7 @@ def _detail_arguments(*, search_only: str = "") -> tuple[Argument, ...]:
 
 SQUARE_ARGUMENTS: tuple[Argument, ...] = (
     *_detail_arguments(search_only="; none: search only"),
-    Argument("max_pages", None, "Maximum number of search pages to read (20 authors per page)."),
+    Argument("max_pages", None, "Maximum number of search pages to read (usually 20 authors per page)."),
     Argument("restart", "0", "1: start a new sweep even if an unfinished sweep of this query can be continued."),
     Argument("queries_file", None, "A UTF-8 text file of queries, one per line: `keyword=美食 gender=FEMALE`."),
 )

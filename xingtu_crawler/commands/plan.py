@@ -134,10 +134,15 @@ class Command(CrawlCommand):
         """Return whether page 1 of a query is missing in the sweep that the crawl would resume, if there is one."""
         if spider.arguments.restart:
             return False  # the crawl would begin with page 1, and pay for it, once more
-        newer_than = datetime.now(UTC) - spider.details.max_age
+        now, details = datetime.now(UTC), spider.details
         async with self.store(history=False) as store:
             found = [
-                await store.sweeps.find_open(query.key, newer_than=newer_than, limits=spider.arguments.limits)
+                await store.sweeps.find_open(
+                    query.key,
+                    newer_than=details.fresh_since(now),
+                    open_since=details.open_since(now),
+                    limits=spider.arguments.limits,
+                )
                 for query in spider.arguments.queries
             ]
         return any(sweep is None or sweep.next_page == 1 for sweep in found)
@@ -232,6 +237,7 @@ async def _estimate_calls(spider: XingtuSpider, tally: Counter[str], *, empty: s
         per_author=len(spider.details.platforms) * len(spider.details.endpoints),
         restart=spider.arguments.restart,
         newer_than=spider.newer_than,
+        open_since=spider.details.open_since(spider.context.started_at),
     )
     sweeps = spider.context.sweeps
     estimates = [

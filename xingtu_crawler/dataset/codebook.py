@@ -30,7 +30,14 @@ CRAWL_FIELDS: dict[str, tuple[str, str]] = {
     ),
     "fetched_at": (
         "UTC datetime",
-        "When the last answer arrived. A crawl fetches the entity again once this is older than `max_age`.",
+        "When the last answer arrived.",
+    ),
+    "run_started_at": (
+        "UTC datetime",
+        (
+            "When the run of that answer started. A crawl fetches details again once this is older than `max_age`. "
+            "Absent in documents of older versions, whose age is that of `fetched_at`."
+        ),
     ),
     "first_seen_at": ("UTC datetime", "When the entity was first fetched."),
     "changed_at": ("UTC datetime", "When `content_hash` last changed: the beginning of the current spell."),

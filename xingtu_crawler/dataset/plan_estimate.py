@@ -76,6 +76,8 @@ class SquareLimits:
     restart: bool = False
     newer_than: datetime = _LONG_AGO
     """Pages that were read since then are not read again."""
+    open_since: datetime = _LONG_AGO
+    """A sweep that is unfinished is continued if it started since then."""
 
     @property
     def by_name(self) -> dict[str, int | None]:
@@ -112,7 +114,9 @@ async def of_square(sweeps: Sweeps, query_key: str, limits: SquareLimits, count_
     open_sweep = (
         None
         if limits.restart
-        else await sweeps.find_open(query_key, newer_than=limits.newer_than, limits=limits.by_name)
+        else await sweeps.find_open(
+            query_key, newer_than=limits.newer_than, open_since=limits.open_since, limits=limits.by_name
+        )
     )
     earlier = await sweeps.find_earlier(query_key, than=open_sweep.sweep if open_sweep else None)
     known = await sweeps.star_ids(open_sweep.sweep, before_page=open_sweep.next_page) if open_sweep else []

@@ -136,6 +136,7 @@ class Crawl:
             store.sweeps,
             store.history,
             run_id=self.run.run_id,
+            run_started_at=self.run.started_at,
             count=self._count,
             findings=self.findings,
         )

@@ -35,7 +35,8 @@ class RunRecord:
     """Keeps the document of one run up to date."""
 
     def __init__(self, stats: StatsCollector, findings: Findings) -> None:
-        self.started_at = datetime.now(UTC)
+        now = datetime.now(UTC)
+        self.started_at = now.replace(microsecond=now.microsecond // 1000 * 1000)  # MongoDB's precision
         self.run_id = new_run_id(self.started_at)
         self._begun = time.monotonic()  # the clock of the machine can be set back
         self._stats = stats

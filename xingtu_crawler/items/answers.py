@@ -43,6 +43,8 @@ class Stop:
     reason: str
     next_page: int | None = None
     """The page at which paging can resume; None if the search has no further page."""
+    void_from: int | None = None
+    """Pages from this one on do not exist, although they were taken for missing; None if there are none."""
 
 
 @dataclass(slots=True)
@@ -58,6 +60,8 @@ class SearchAnswer:
     """Why no page follows this one; None if one does."""
     tried_again: bool = False
     """Whether this crawl requests the page again if it is not a search page."""
+    is_hole: bool = False
+    """Whether the page is still missing: it is empty or repeats authors, although the search counts more."""
 
     def __str__(self) -> str:
         return f"page {self.page} of sweep {self.sweep}"

@@ -18,7 +18,7 @@ from xingtu_crawler.items.fields import (
     Time,
     about,
 )
-from xingtu_crawler.items.payload import BaseResp, Part, Payload, require_id
+from xingtu_crawler.items.payload import BaseResp, Part, Payload, is_absent, require_same_id
 
 
 class StarTag(Part):
@@ -88,6 +88,11 @@ class BaseInfo(Payload, endpoint="base_info"):
 
     @classmethod
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
-        """Raise `IdentityError` unless `id` is there and is `star_id`."""
+        """Raise `IdentityError` if `id` is another author's."""
         super().identify(payload, star_id)
-        require_id("id", payload.get("id"), star_id)
+        require_same_id("id", payload.get("id"), star_id)
+
+    @classmethod
+    def is_anonymous(cls, payload: dict[str, Any]) -> bool:
+        """Return whether `id` is absent."""
+        return is_absent(payload.get("id"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from xingtu_crawler.items.fields import AnyList, Bool, Id, Int, Text, TextList, Time, about
-from xingtu_crawler.items.payload import BaseResp, Part, Payload, require_id
+from xingtu_crawler.items.payload import BaseResp, Part, Payload, is_absent, require_same_id
 
 
 class PriceExtraInfo(Part):
@@ -62,8 +62,19 @@ class MarketingInfo(Payload, endpoint="marketing_info"):
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
         """Raise `IdentityError` when a price bears another author's id."""
         super().identify(payload, star_id)
-        prices = payload.get("price_info")
-        for index, price in enumerate(prices if isinstance(prices, list) else ()):
-            author_id = price.get("author_id") if isinstance(price, dict) else None
-            if author_id is not None and author_id != "":
-                require_id(f"price_info.{index}.author_id", author_id, star_id)
+        for index, author_id in enumerate(_author_ids(payload)):
+            require_same_id(f"price_info.{index}.author_id", author_id, star_id)
+
+    @classmethod
+    def is_anonymous(cls, payload: dict[str, Any]) -> bool:
+        """Return whether there are prices, and none of them has an author's id."""
+        author_ids = _author_ids(payload)
+        return bool(author_ids) and all(is_absent(author_id) for author_id in author_ids)
+
+
+def _author_ids(payload: dict[str, Any]) -> list[object]:
+    prices = payload.get("price_info")
+    return [
+        price.get("author_id") if isinstance(price, dict) else None
+        for price in (prices if isinstance(prices, list) else ())
+    ]

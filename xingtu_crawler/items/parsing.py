@@ -27,6 +27,8 @@ class Parsed:
     data: dict[str, Any]
     unparsed: dict[str, dict[str, Any]]
     unknown_fields: list[str]
+    is_anonymous: bool = False
+    """Whether the payload lacks the author's id, although answers of its endpoint have it."""
 
 
 def parse(endpoint: str, payload: object, *, star_id: str | None) -> Parsed:
@@ -43,4 +45,4 @@ def parse(endpoint: str, payload: object, *, star_id: str | None) -> Parsed:
         data = reader_of(model)(payload, "", "", notes)
     except RecursionError:
         raise IdentityError("the payload is nested too deeply to be stored") from None
-    return Parsed(data, notes.unparsed, sorted(notes.unknown))
+    return Parsed(data, notes.unparsed, sorted(notes.unknown), model.is_anonymous(payload))

@@ -47,6 +47,11 @@ class Payload(Part):
         if own_fields(cls).isdisjoint(payload):
             raise IdentityError("the payload has none of the fields of its endpoint")
 
+    @classmethod
+    def is_anonymous(cls, payload: dict[str, Any]) -> bool:
+        """Return whether `payload` lacks the author's id, although answers of this endpoint have it."""
+        return False
+
 
 class BaseResp(Part):
     """The second status layer; `api` checks it before a payload is typed."""
@@ -61,13 +66,25 @@ def own_fields(model: type[Payload]) -> frozenset[str]:
     return frozenset(model.model_fields) - {"base_resp"}
 
 
-def require_id(name: str, raw: object, star_id: str | None) -> None:
-    """Raise `IdentityError` unless the id `raw` in the field `name` equals `star_id` (None: is any id)."""
+def is_absent(raw: object) -> bool:
+    """Return whether an id is not supplied."""
+    return raw is None or raw == 0 or (isinstance(raw, str) and raw.strip() in {"", "0"})
+
+
+def require_same_id(name: str, raw: object, star_id: str | None) -> None:
+    """Raise `IdentityError` if the id `raw` in the field `name` contradicts `star_id`; None: nothing does.
+
+    An absent id contradicts nothing, and neither does a float that has lost the last digits of `star_id`.
+    """
+    if star_id is None or is_absent(raw):
+        return
+    if isinstance(raw, float):
+        if raw == float(star_id):
+            return
+        raise IdentityError(f"{name} is {raw!r} and not {star_id!r}")
     try:
-        found = to_id(raw)
+        found = (to_id(raw) or "").strip()
     except PydanticCustomError:
         raise IdentityError(f"{name} is {type(raw).__name__} and not an id") from None
-    if not found:
-        raise IdentityError(f"{name} is missing")
-    if star_id is not None and found != star_id:
+    if found != star_id:
         raise IdentityError(f"{name} is {found[:40]!r} and not {star_id!r}")

@@ -8,7 +8,7 @@ from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.items.attributes import AuthorAttributes
 from xingtu_crawler.items.fields import AnyList, AnyObject, Bool, Float, Id, Int, Text, TextList, Time, about
 from xingtu_crawler.items.marketing_info import PriceExtraInfo
-from xingtu_crawler.items.payload import Part, Payload, require_id
+from xingtu_crawler.items.payload import Part, Payload, is_absent, require_same_id
 
 
 class DemanderBehavior(Part):
@@ -74,21 +74,41 @@ class SearchAuthor(Payload, endpoint="search"):
 
     @classmethod
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:
-        """Raise `IdentityError` unless `star_id` is digits and equals the attributes' `id`, if they have one."""
+        """Raise `IdentityError` unless there is an id, `star_id` or the attributes' `id`, and both agree."""
         found = star_id_of(payload)
         if found is None:
             raise IdentityError("star_id is missing or not a number")
-        require_id("star_id", found, star_id)
-        attributes = payload.get("attribute_datas")
-        own = attributes.get("id") if isinstance(attributes, dict) else None
-        if own is not None and own != "":
-            require_id("attribute_datas.id", own, found)
+        require_same_id("star_id", found, star_id)
+        require_same_id("star_id", payload.get("star_id"), found)
+        require_same_id("attribute_datas.id", _attribute_id(payload), found)
+
+    @classmethod
+    def is_anonymous(cls, payload: dict[str, Any]) -> bool:
+        """Return whether `star_id` is not an id, so that the attributes' `id` is taken."""
+        return _id_of(payload.get("star_id")) is None
 
 
 def star_id_of(element: object) -> str | None:
-    """Return the author's id of one element of a search answer's `authors`; None if it has no valid one."""
-    raw = element.get("star_id") if isinstance(element, dict) else None
-    if isinstance(raw, int) and not isinstance(raw, bool) and 0 < raw < 10**20:
-        return str(raw)
-    is_id = isinstance(raw, str) and raw.isascii() and raw.isdigit() and len(raw) <= 20 and raw.strip("0")
-    return raw if is_id else None
+    """Return the author's id of one element of a search answer's `authors`; None if it has no valid one.
+
+    Where `star_id` is absent, or a float that may have lost digits, it is the attributes' `id`.
+    """
+    if not isinstance(element, dict):
+        return None
+    raw = element.get("star_id")
+    if is_absent(raw) or isinstance(raw, float):
+        raw = _attribute_id(element)
+    return _id_of(raw)
+
+
+def _attribute_id(element: dict[str, Any]) -> object:
+    attributes = element.get("attribute_datas")
+    return attributes.get("id") if isinstance(attributes, dict) else None
+
+
+def _id_of(raw: object) -> str | None:
+    """Return an id of up to 20 digits as text, without spaces around it; None if `raw` is none."""
+    if isinstance(raw, int) and not isinstance(raw, bool):
+        return str(raw) if 0 < raw < 10**20 else None
+    found = raw.strip() if isinstance(raw, str) else ""
+    return found if found.isascii() and found.isdigit() and len(found) <= 20 and found.strip("0") else None

@@ -44,7 +44,8 @@ class RecordsPipeline:
 
     async def _send(self, item: ValidDetail | ValidPage) -> Record:
         last = None
-        for record in records(item, run_id=Crawl.of(self._crawler).run.run_id):
+        run = Crawl.of(self._crawler).run
+        for record in records(item, run_id=run.run_id, run_started_at=run.started_at):
             if last is not None:
                 await self._crawler.signals.send_catch_log_async(
                     signals.item_scraped, item=last, response=None, spider=self._crawler.spider

@@ -17,6 +17,7 @@ from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import HOLLOW, DetailAnswer, SearchAnswer
 from xingtu_crawler.items.validation import reason_of, validate_detail, validate_page, without_ids
+from xingtu_crawler.verdict import Findings
 
 logger = logging.getLogger(__name__)
 
@@ -27,15 +28,17 @@ _LOGGED = 20
 class ValidationPipeline:
     """Types the payloads of answers, and counts values that did not fit and unknown fields."""
 
-    def __init__(self, intake: Intake, stats: StatsCollector) -> None:
+    def __init__(self, intake: Intake, stats: StatsCollector, findings: Findings) -> None:
         self._intake = intake
+        self._findings = findings
         self._stats = stats
         self._quarantined: Counter[tuple[str, str]] = Counter()
 
     @classmethod
     def from_crawler(cls, crawler: Crawler) -> Self:
-        """Take the intake of the crawl."""
-        return cls(Crawl.of(crawler).intake, crawler.stats)
+        """Take the intake and the findings of the crawl."""
+        crawl = Crawl.of(crawler)
+        return cls(crawl.intake, crawler.stats, crawl.findings)
 
     async def process_item(self, item: object) -> object:
         """Return the typed form of an answer, and any other item unchanged.
@@ -78,6 +81,10 @@ class ValidationPipeline:
 
     def _count(self, endpoint: str, parsed: Parsed, star_id: str) -> None:
         self._intake.misfits.count(endpoint, parsed, star_id=star_id)
+        if parsed.is_anonymous:
+            self._findings.add(
+                "ids_absent", f"{{count}} answers of {endpoint} lack the author's id", example=star_id, key=endpoint
+            )
         if parsed.unparsed:
             self._stats.inc_value(f"xingtu/unparsed/{endpoint}", len(parsed.unparsed))
         if parsed.unknown_fields:

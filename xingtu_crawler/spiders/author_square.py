@@ -21,7 +21,7 @@ from xingtu_crawler.items.answers import SearchAnswer
 from xingtu_crawler.items.page import parse_page
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_request, needs_storage, utc_now
 from xingtu_crawler.spiders.search import Page, Search, comparison
-from xingtu_crawler.spiders.search_findings import explain_ends
+from xingtu_crawler.spiders.search_findings import explain_ends, explain_missing
 from xingtu_crawler.spiders.sweep import Sweep
 from xingtu_crawler.storage.claims import DetailKey, details_of
 from xingtu_crawler.storage.collapse import EndedSweep, compare
@@ -46,7 +46,9 @@ class AuthorSquareSpider(XingtuSpider):
     def begin(self, context: CrawlContext) -> None:
         """Take over the context of the crawl."""
         super().begin(context)
-        self.search = self.search_class(self.arguments, has_room=lambda: self.backlog.has_room)
+        self.search = self.search_class(
+            self.arguments, has_room=lambda: self.backlog.has_room, cap=context.sweeps.search_cap
+        )
 
     @property
     def close_reason(self) -> str | None:
@@ -90,7 +92,12 @@ class AuthorSquareSpider(XingtuSpider):
         sweeps = self.context.sweeps
         found = None
         if not self.arguments.restart:
-            found = await sweeps.find_open(query.key, newer_than=self.newer_than, limits=self.arguments.limits)
+            found = await sweeps.find_open(
+                query.key,
+                newer_than=self.newer_than,
+                open_since=self.details.open_since(self.context.started_at),
+                limits=self.arguments.limits,
+            )
         if found is None:
             sweep = self.search.begin(f"{query.key}-{self.context.run_id}", query)
             await sweeps.start(
@@ -157,7 +164,7 @@ class AuthorSquareSpider(XingtuSpider):
             for request in self._requests(self.search.next(of)):
                 yield request
             return
-        answer.stop, taken = self.search.read(of, number, page, again=again)
+        (answer.stop, answer.is_hole), taken = self.search.read(of, number, page, again=again)
         self.context.tally("authors", len(taken))
         # Their details are requested when the page is stored, and count from now on: else pages would run ahead.
         expected = len(taken) * len(self.details.platforms) * len(self.details.endpoints)
@@ -203,7 +210,9 @@ class AuthorSquareSpider(XingtuSpider):
     async def finish(self) -> None:
         """Record the sweeps as finished if every page and every detail of all of them is there."""
         await super().finish()
-        explain_ends(self.context.findings, list(self.search.sweeps.values()), queries=len(self.arguments.queries))
+        findings, begun = self.context.findings, list(self.search.sweeps.values())
+        explain_missing(findings, begun)
+        explain_ends(findings, begun, queries=len(self.arguments.queries), cap=self.context.sweeps.search_cap)
         sweeps = self.search.ended()
         self.context.empty_queries.update(sweep.query.key for sweep in sweeps if sweep.is_empty)
         if not sweeps or self.context.claims.open_claims:

@@ -143,8 +143,8 @@ class XingtuSpider(Spider):
 
     @property
     def newer_than(self) -> datetime:
-        """Details fetched since then are up to date; those that this run has fetched always are."""
-        return self.context.started_at - self.details.max_age
+        """Details are up to date if the run that fetched them started since then, as this run did."""
+        return self.details.fresh_since(self.context.started_at)
 
     @property
     def expected_authors(self) -> Done:

@@ -26,11 +26,11 @@ class FirstPages(Search):
 
     def begin(self, name: str, query: AuthorQuery) -> Sweep:
         """Return a new sweep."""
-        return self._add(Sweep(name, query, most_lost=1))
+        return self._add(Sweep(name, query, cap=self._cap, most_idle=1))
 
     def resume(self, query: AuthorQuery, found: OpenSweep, known: Sequence[str]) -> Resumed:
         """Take over the sweep that an earlier crawl left; its paging goes on in the crawl that follows the plan."""
-        return Resumed(self._add(Sweep(found.sweep, query, most_lost=1, found=found)), [], goes_on=False)
+        return Resumed(self._add(Sweep(found.sweep, query, cap=self._cap, most_idle=1, found=found)), [], goes_on=False)
 
     def next(self, sweep: Sweep) -> Iterator[Page]:
         """Yield page 1, if it has not been requested."""

@@ -12,12 +12,11 @@ from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
-from xingtu_crawler.api.endpoints import PAGE_SIZE
 from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.arguments.square import SquareArguments
 from xingtu_crawler.items.answers import FailedRequest, Stop
 from xingtu_crawler.items.page import SearchPage, star_id_of
-from xingtu_crawler.spiders.sweep import Lost, Phase, Sweep
+from xingtu_crawler.spiders.sweep import Lost, Phase, Received, Sweep
 from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP, OpenSweep
 
 logger = logging.getLogger(__name__)
@@ -45,10 +44,11 @@ class Resumed(NamedTuple):
 class Search:
     """The sweeps of one crawl.
 
-    `has_room` returns whether so few details are open that the next page may be requested.
+    `has_room` returns whether so few details are open that the next page may be requested. `cap` is the maximum number
+    of authors that a search shows.
     """
 
-    def __init__(self, arguments: SquareArguments, *, has_room: Callable[[], bool]) -> None:
+    def __init__(self, arguments: SquareArguments, *, has_room: Callable[[], bool], cap: int = RESULT_CAP) -> None:
         self.sweeps: dict[str, Sweep] = {}
         self.authors = 0
         """Authors that count: distinct in the crawl and within `max_authors`."""
@@ -56,6 +56,7 @@ class Search:
         """The authors of all sweeps: with hundreds of sweeps, a look into each of them would take minutes."""
         self._arguments = arguments
         self._has_room = has_room
+        self._cap = cap
         self._waiting: deque[Sweep] = deque()
         """The sweeps whose next page is requested when there is room."""
         self._one_done = asyncio.Event()
@@ -82,7 +83,7 @@ class Search:
         known = [
             len(sweep.seen)
             if sweep.phase is Phase.DONE
-            else min(sweep.total_count or 0, RESULT_CAP, (max_pages or RESULT_CAP) * PAGE_SIZE)
+            else min(sweep.total_count or 0, self._cap, (max_pages or self._cap) * sweep.page_size)
             for sweep in self.sweeps.values()
             if sweep.phase is Phase.DONE or sweep.total_count is not None
         ]
@@ -101,11 +102,11 @@ class Search:
 
     def begin(self, name: str, query: AuthorQuery) -> Sweep:
         """Return a new sweep."""
-        return self._add(Sweep(name, query, max_pages=self._arguments.max_pages))
+        return self._add(Sweep(name, query, cap=self._cap, max_pages=self._arguments.max_pages))
 
     def resume(self, query: AuthorQuery, found: OpenSweep, known: Sequence[str]) -> Resumed:
         """Take over the sweep that an earlier crawl left; `known` are the authors on the pages before the next one."""
-        sweep = self._add(Sweep(found.sweep, query, max_pages=self._arguments.max_pages, found=found))
+        sweep = self._add(Sweep(found.sweep, query, cap=self._cap, max_pages=self._arguments.max_pages, found=found))
         taken = self._take(sweep, known)
         if found.next_page is None:
             sweep.end_as_before(found.stop_reason or "no_more_pages")
@@ -115,7 +116,7 @@ class Search:
             sweep.stop is not None
             and found.stop_reason is None
             and found.next_page is not None
-            and found.next_page - 1 > self._pages_wanted()
+            and found.next_page - 1 > self._pages_wanted(sweep)
         )
         return Resumed(sweep, taken, goes_on=sweep.stop is None)
 
@@ -127,20 +128,26 @@ class Search:
         self.sweeps[sweep.name] = sweep
         return sweep
 
-    def _pages_wanted(self) -> float:
-        """Return the number of pages within the limits of the user's."""
+    def _pages_wanted(self, sweep: Sweep) -> float:
+        """Return the number of pages of a sweep within the limits of the user's."""
         max_authors, max_pages = self._arguments.details.max_authors, self._arguments.max_pages
-        by_authors = math.inf if max_authors is None else math.ceil(max_authors / PAGE_SIZE)
+        by_authors = math.inf if max_authors is None else math.ceil(max_authors / sweep.page_size)
         return min(by_authors, math.inf if max_pages is None else max_pages)
 
     # --- Pages come ----------------------------------------------------------------------------------------
 
-    def read(self, sweep: Sweep, number: int, page: SearchPage, *, again: bool) -> tuple[Stop | None, list[str]]:
-        """Record a page; return why no page follows it (None: one does) and those of its authors who count now."""
+    def read(self, sweep: Sweep, number: int, page: SearchPage, *, again: bool) -> tuple[Received, list[str]]:
+        """Record a page; return its result and those of its authors who count now."""
         new = sweep.new([star_id for author in page.authors if (star_id := star_id_of(author))])
         taken = self._take(sweep, new)
-        stop = sweep.read(number, page, new, again=again, max_authors=self.max_authors_reached)
-        return stop, taken
+        received = sweep.read(number, page, new, again=again, max_authors=self.max_authors_reached)
+        if received.is_hole:
+            then = _then(received.stop, again)
+            if page.authors:
+                logger.warning("Page %d repeats authors, although the search counts more: %s", number, then)
+            else:
+                logger.warning("Page %d is empty, although the search counts more: %s", number, then)
+        return received, taken
 
     def lose(self, sweep: Sweep, number: int, *, code: int | None, terminal: bool, again: bool) -> Lost:
         """Record a page that brought no authors; see `Sweep.lose`."""
@@ -156,8 +163,7 @@ class Search:
                 "The API refuses page %d of the search (%s, %s): check the filters", number, failed.code, failed.message
             )
         elif lost.stop is None or not lost.settled:  # else it is the end of the search, which `_end` logs
-            then = "it is missing" if again else lost.stop.reason if lost.stop else "going on with the next page"
-            logger.warning("Could not fetch page %d (%s): %s", number, failed.reason, then)
+            logger.warning("Could not fetch page %d (%s): %s", number, failed.reason, _then(lost.stop, again))
 
     def _take(self, sweep: Sweep, new: Sequence[str]) -> list[str]:
         """Return those authors, new in a sweep, who are new in the crawl and within `max_authors`."""
@@ -199,10 +205,8 @@ class Search:
         assert sweep.stop is not None
         of = f" by {sweep.query.describe()}" if len(self._arguments.queries) > 1 else ""
         logger.info("No further page (%s): %d authors found%s", sweep.stop.reason, len(sweep.seen), of)
-        if sweep.stop.reason == "pages_unreadable":
-            logger.warning(
-                "The search seems to be down: run the same command later, it resumes at page %d", sweep.stop.next_page
-            )
+        if sweep.was_cut_off:
+            _warn_of_end(sweep.stop)
         for number in sweep.retry_holes():
             yield Page(sweep, number, again=True)
 
@@ -222,12 +226,37 @@ class Search:
         return any(sweep.stop is not None and sweep.stop.reason in LIMITS for sweep in self.sweeps.values())
 
 
+def _warn_of_end(stop: Stop) -> None:
+    """Log that paging has ended too early, and where the next crawl goes on."""
+    match stop.reason:
+        case "pages_unreadable":
+            logger.warning(
+                "The search seems to be down: run the same command later, it resumes at page %d", stop.next_page
+            )
+        case "no_progress":
+            logger.warning(
+                "The search shows no further author, although it counts more: run the same command again, it resumes "
+                "at page %d",
+                stop.next_page,
+            )
+        case "too_many_pages":
+            logger.warning(
+                "The search shows more pages than it counts: run the same command again, it resumes at page %d",
+                stop.next_page,
+            )
+
+
+def _then(stop: Stop | None, again: bool) -> str:
+    """Return what happens after a page that is missing."""
+    return "it is missing" if again else stop.reason if stop else "going on with the next page"
+
+
 def comparison(sweep: Sweep) -> str | None:
     """Return how many authors a sweep found and the API counts, None where that is unknown: pages shift meanwhile."""
     total, found = sweep.total_count, len(sweep.seen)
     if sweep.fewer is not None:
         difference = f": {abs(sweep.fewer)} {'fewer' if sweep.fewer > 0 else 'more'}" if sweep.fewer else ""
         return f"{found} distinct authors found, the API counts {total}{difference}"
-    if total is not None and total >= RESULT_CAP:
+    if sweep.extent.is_capped:
         return f"{found} distinct authors found, the API counts {total} or more"
     return None

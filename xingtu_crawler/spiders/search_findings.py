@@ -1,15 +1,40 @@
-"""What the end of a search means for the verdict: a limit of the user's, and the cap of the search. Plain Python."""
+"""What the end of a search means for the verdict: missing pages, a limit of the user's, the cap. Plain Python."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from xingtu_crawler.spiders.sweep import Sweep
+from xingtu_crawler.spiders.sweep import Phase, Sweep
 from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP
-from xingtu_crawler.verdict import Findings
+from xingtu_crawler.verdict import SHARE, Findings, Verdict
 
 _ORDERS = {"FANS": "those with the most followers first", "DEFAULT": "those that the platform scores highest first"}
 """The order of the results by the value of the filter `sort`."""
+
+
+def explain_missing(findings: Findings, sweeps: Sequence[Sweep]) -> None:
+    """Add the missing pages, the ends that contradict the count of the search, and the authors that it did not show."""
+    for sweep in sweeps:
+        if sweep.stop is None or sweep.phase is Phase.RETRYING:  # the close reason says that it is not done
+            continue
+        query = sweep.query.describe() if len(sweeps) > 1 else None
+        for number in sorted(sweep.holes):
+            of = f" of {query}" if query else ""
+            findings.add("pages_missing", "{count} search pages are missing", example=f"page {number}{of}")
+        if sweep.was_cut_off:
+            found = f"{len(sweep.seen):,} of {_total(sweep)} authors found"
+            what = f"the search ended before page {sweep.stop.next_page} ({sweep.stop.reason}): {found}"
+            findings.add("search_cut_off", what, example=query, key=sweep.name)
+        if sweep.fewer is not None and sweep.fewer > 0:
+            assert sweep.total_count
+            what = f"{len(sweep.seen):,} distinct authors found, the search counts {sweep.total_count:,}"
+            is_much = sweep.fewer >= SHARE * sweep.total_count
+            severity = Verdict.INCOMPLETE if is_much and not sweep.holes else None
+            findings.add("authors_missing", what, count=sweep.fewer, example=query, severity=severity, key=sweep.name)
+
+
+def _total(sweep: Sweep) -> str:
+    return "an unknown number of" if sweep.total_count is None else f"{sweep.total_count:,}"
 
 
 def explain_ends(findings: Findings, sweeps: Sequence[Sweep], *, queries: int, cap: int = RESULT_CAP) -> None:

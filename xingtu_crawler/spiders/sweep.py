@@ -1,25 +1,29 @@
 """One pass over one query as a state machine: which page is next, why paging ends, which pages are missing.
 
-Pages are requested one after the other. A page that fails is a hole, and paging goes on behind it. When paging has
-ended, each hole is requested once more; what fails again is left to the next crawl. `_TRANSITIONS` has the phases,
-`_LOSSES` what a page without authors means. The module knows no Scrapy and no MongoDB: `spiders.search` reports the
-result of each page and takes the next one.
+Pages are requested one after the other. An idle page, one that failed or brought no new author, ends paging only behind
+the last author that the search counts. Before that it is a hole: paging goes on with the next page, and the hole is
+requested once more when paging has ended. After three idle pages in a row, paging goes back to the first of them, once;
+the next time it ends there, and the next crawl continues there. What stays missing is left to the next crawl.
+
+`_TRANSITIONS` has the phases, `Extent` the bound on the number of requests. The module knows no Scrapy and no MongoDB:
+`spiders.search` reports the result of each page and takes the next one.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from enum import StrEnum
 from typing import NamedTuple
 
-from xingtu_crawler.api.endpoints import PAGE_SIZE
 from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.items.answers import Stop
 from xingtu_crawler.items.page import SearchPage
+from xingtu_crawler.spiders.extent import MORE_PAGES, Extent, Position
 from xingtu_crawler.storage.sweeps import LIMITS, RESULT_CAP, OpenSweep
 
-MOST_LOST_IN_A_ROW = 5
-"""The search counts as down after this many failed pages in a row."""
+MOST_IDLE_IN_A_ROW = 3
+"""Paging ends after this many idle pages in a row."""
 
 
 class Phase(StrEnum):
@@ -48,49 +52,41 @@ _TRANSITIONS: dict[tuple[Phase, str], Phase] = {
 }
 
 
-class _Loss(StrEnum):
-    """Why a page brought no authors."""
+class _Idle(StrEnum):
+    """Why a page brought no new author."""
 
     EMPTY = "empty"
-    """The API says: no content (201, 202)."""
+    """It has no authors, or the API says: no content (201, 202)."""
+    REPEATED = "repeated"
+    """All of its authors were found before."""
+    LAST = "last"
+    """It brought authors, and says that no page follows although the search counts more: only the next page tells."""
     REFUSED = "refused"
     """The API refuses the page (400, 404)."""
     UNREADABLE = "unreadable"
-    """The response is too large or nested too deeply; the next one would be the same."""
+    """The response is too large or nested too deeply; in this crawl the next one would be the same."""
     FAILED = "failed"
     """Every attempt failed, or the response was no search page."""
 
 
-class _Position(StrEnum):
-    """Where a page is, by the `total_count` of the search."""
-
-    BEFORE_THE_END = "before the end"
-    AT_THE_END = "at the end"
-    """The last page, or one behind it."""
-    UNKNOWN = "unknown"
+_ANSWERED = frozenset({_Idle.EMPTY, _Idle.REPEATED, _Idle.LAST})
+_ABSENT = frozenset({_Idle.EMPTY, _Idle.REFUSED})
+"""What the API returns for pages that do not exist."""
 
 
-class _Meaning(NamedTuple):
-    """What a loss means: whether the page is `settled` (else it is a hole), and why paging ends, if it does."""
+class _IdlePage(NamedTuple):
+    """A page in a row of idle pages; `says_more`: it says itself that a page follows."""
 
-    settled: bool
-    stop: str | None
+    number: int
+    why: _Idle
+    says_more: bool = False
 
 
-_LOSSES: dict[tuple[_Loss, _Position], _Meaning] = {
-    (_Loss.EMPTY, _Position.BEFORE_THE_END): _Meaning(settled=False, stop=None),
-    (_Loss.EMPTY, _Position.AT_THE_END): _Meaning(settled=True, stop="empty_page"),
-    (_Loss.EMPTY, _Position.UNKNOWN): _Meaning(settled=True, stop="empty_page"),
-    (_Loss.REFUSED, _Position.BEFORE_THE_END): _Meaning(settled=False, stop="page_refused"),
-    (_Loss.REFUSED, _Position.AT_THE_END): _Meaning(settled=True, stop="page_refused"),
-    (_Loss.REFUSED, _Position.UNKNOWN): _Meaning(settled=False, stop="page_refused"),
-    (_Loss.UNREADABLE, _Position.BEFORE_THE_END): _Meaning(settled=True, stop=None),
-    (_Loss.UNREADABLE, _Position.AT_THE_END): _Meaning(settled=True, stop=None),
-    (_Loss.UNREADABLE, _Position.UNKNOWN): _Meaning(settled=True, stop=None),
-    (_Loss.FAILED, _Position.BEFORE_THE_END): _Meaning(settled=False, stop=None),
-    (_Loss.FAILED, _Position.AT_THE_END): _Meaning(settled=False, stop=None),
-    (_Loss.FAILED, _Position.UNKNOWN): _Meaning(settled=False, stop=None),
-}
+class Received(NamedTuple):
+    """The result of a page that was read: why no page follows it (None: one does), and whether it is still missing."""
+
+    stop: Stop | None
+    is_hole: bool = False
 
 
 class Lost(NamedTuple):
@@ -113,15 +109,18 @@ class Sweep:
         name: str,
         query: AuthorQuery,
         *,
+        cap: int = RESULT_CAP,
         max_pages: int | None = None,
-        most_lost: int = MOST_LOST_IN_A_ROW,
+        most_idle: int = MOST_IDLE_IN_A_ROW,
         found: OpenSweep | None = None,
     ) -> None:
         self.name = name
         self.query = query
         self.phase = Phase.READY
         self.next_page = found.next_page if found else 1
-        self.total_count = found.total_count if found else None
+        self.extent = Extent(cap=cap)
+        if found:
+            self.extent = Extent(cap=cap, total_count=found.total_count, page_size=found.page_size)
         self.holes = set(found.holes) if found else set()
         self.seen: dict[str, bool] = {}
         self.stop: Stop | None = None
@@ -130,11 +129,26 @@ class Sweep:
         self.keeps_open = False
         """True if an interrupted crawl with larger limits began this sweep: keep it resumable."""
         self._retrying: set[int] = set()
-        self._lost: list[int] = []
+        self._row: list[_IdlePage] = []
+        self._has_gone_back = False
+        self._requests = 0
+        self._unreadable: set[int] = set()
+        self._held: dict[int, int] = {}
+        """How many authors the pages hold that brought new ones, by number."""
         self._max_pages = max_pages
-        self._most_lost = most_lost
-        self._resumed_at = found.next_page if found else None
-        self._begins_at_page_1 = found is None or found.next_page == 1
+        self._most_idle = most_idle
+        self._begins_at = 1 if found is None else found.next_page or 0
+        self._may_be_shifted = found is not None and not _was_stuck(found)
+
+    @property
+    def total_count(self) -> int | None:
+        """Number of authors that the search counts, as far as that can be believed."""
+        return self.extent.total_count
+
+    @property
+    def page_size(self) -> int:
+        """Number of authors on a page."""
+        return self.extent.page_size
 
     @property
     def was_cut_off(self) -> bool:
@@ -148,13 +162,14 @@ class Sweep:
 
     @property
     def is_empty(self) -> bool:
-        """Whether the API has said that the query finds nothing, in place of page 1."""
-        return self._begins_at_page_1 and self.stop is not None and not (self.pages_read or self.was_cut_off)
+        """Whether the API has said that the query finds no author."""
+        is_at_the_end = self.stop is not None and self.stop.next_page is None
+        return self._begins_at == 1 and is_at_the_end and not (self._held or self.holes)
 
     @property
     def fewer(self) -> int | None:
         """How many authors fewer than `total_count` were found (negative: more); None where that cannot be said."""
-        if self.total_count is None or self.total_count >= RESULT_CAP or self.stop is None:
+        if self.total_count is None or self.extent.is_capped or self.stop is None:
             return None
         return None if self.was_cut_off or self.stop.reason in LIMITS else self.total_count - len(self.seen)
 
@@ -162,14 +177,18 @@ class Sweep:
         """Return the next page and count it as requested."""
         assert self.next_page is not None
         self._go("request")
+        self._requests += 1
         number, self.next_page = self.next_page, None
         return number
 
     def retry_holes(self) -> list[int]:
-        """Return the missing pages, when paging has ended, and count them as requested once more."""
+        """Return the pages to request once more, when paging has ended: the holes, and pages that are too short."""
         # While the search is down a retry would fail too.
-        retried = sorted(self.holes) if self.stop is not None and self.stop.reason != "pages_unreadable" else []
+        is_down = self.stop is None or self.stop.reason == "pages_unreadable"
+        left = max(0, self.extent.most_pages - self._requests)
+        retried = [] if is_down else [*sorted(self.holes - self._unreadable), *self._short()][:left]
         self._go("retry" if retried else "nothing to retry")
+        self._requests += len(retried)
         self._retrying = set(retried)
         return retried
 
@@ -187,93 +206,167 @@ class Sweep:
         """Return those of these authors who have not been seen, each once."""
         return [star_id for star_id in dict.fromkeys(star_ids) if star_id not in self.seen]
 
+    # --- Pages come ----------------------------------------------------------------------------------------
+
     def read(
         self, number: int, page: SearchPage, new: Sequence[str], *, again: bool, max_authors: int | None
-    ) -> Stop | None:
-        """Record a page that was read; return why no page follows it, None where one does.
+    ) -> Received:
+        """Record a page that was read.
 
         Args:
             number: the page.
             page: what is on it.
-            new: the authors on it who had not been seen.
-            again: whether the page was a hole.
+            new: the authors on it who had not been seen; they are in `seen` by now.
+            again: whether the page is requested once more at the end.
             max_authors: that limit, if it is reached with this page, else None.
         """
         self.pages_read += 1
-        if page.total_count is not None:
-            self.total_count = page.total_count
+        self.extent.note(page)
+        if new:
+            self._held[number] = len(page.authors)
+        # Between two crawls the ranking shifts: the first page of a later one may repeat the page before it.
+        is_shifted = self._may_be_shifted and number == self._begins_at
+        brings = bool(new) or (bool(page.authors) and (is_shifted or number in self._held))
         if again:
-            self.holes.discard(number)
-            self._retried(number)
-            return None
-        self._lost.clear()
-        ended = self._why_ended(number, page, new)
+            return self._read_again(number, brings=brings)
+        if not brings:
+            why = _Idle.REPEATED if page.authors else _Idle.EMPTY
+            return self._idle(_IdlePage(number, why, page.has_more is True), max_authors)
+        self._row.clear()
+        self.holes.discard(number)
+        is_last = page.has_more is False and self._may_end_after(number)
         limit = self._limit(number, max_authors)
-        if limit or ended:
-            self._end(Stop(limit or ended or "", None if ended else number + 1))
+        if is_last or limit:
+            stop = Stop(limit or "no_more_pages", None if is_last else number + 1)
+            self._end(replace(stop, void_from=self._void(number + 1)) if is_last else stop)
         else:
+            if page.has_more is False:
+                self._row.append(_IdlePage(number, _Idle.LAST))
             self._go_on_behind(number)
-        return self.stop
+        return Received(self.stop)
 
     def lose(self, number: int, *, code: int | None, terminal: bool, again: bool, max_authors: int | None) -> Lost:
-        """Record a page that brought no authors.
+        """Record a page that did not come.
 
         Args:
             number: the page.
             code: the business code that came instead, if one came.
             terminal: whether another request would bring the same.
-            again: whether the page was a hole.
+            again: whether the page is requested once more at the end.
             max_authors: that limit, if it is reached, else None.
         """
-        position = self._position(number)
-        settled, reason = _LOSSES[_loss(code, terminal=terminal), position]
+        why = _why_lost(code, terminal=terminal)
         if again:
-            if settled:
+            is_absent = why is _Idle.EMPTY and self._position(number) is Position.BEHIND_THE_END
+            if is_absent:
                 self.holes.discard(number)
             self._retried(number)
-            return Lost(settled, is_retried=False, stop=None)
-        if not settled:
-            self.holes.add(number)
-        self._lost.append(number)
-        at_the_end = position is _Position.AT_THE_END
-        if reason is not None:
-            stop = Stop(reason, None if settled else number)
-        elif limit := self._limit(number, max_authors):
-            stop = Stop(limit, None if at_the_end else number + 1)
-        elif len(self._lost) >= self._most_lost:
-            stop = Stop("pages_unreadable", self._lost[0])
-        elif at_the_end:
-            stop = Stop("no_more_pages")
+            return Lost(number not in self.holes, is_retried=False, stop=None)
+        if why is _Idle.REFUSED and number == 1 and self.total_count is None:  # the query is refused, not a page
+            self._end(Stop("page_refused", 1))
+            return Lost(settled=False, is_retried=False, stop=self.stop)
+        stop, is_hole = self._idle(_IdlePage(number, why), max_authors)
+        is_cut_off = stop is not None and (stop.next_page or number + 1) <= number
+        is_retried = is_hole and not is_cut_off and why is not _Idle.UNREADABLE
+        if why is _Idle.UNREADABLE:
+            self._unreadable.add(number)
+        return Lost(not is_hole, is_retried, stop)
+
+    def _read_again(self, number: int, *, brings: bool) -> Received:
+        if brings or self._position(number) is Position.BEHIND_THE_END:
+            self.holes.discard(number)
+        self._retried(number)
+        return Received(None, number in self.holes)
+
+    def _idle(self, page: _IdlePage, max_authors: int | None) -> Received:
+        """Record an idle page: it is the end of the search or a hole."""
+        number, position = page.number, self._position(page.number)
+        is_behind = position is Position.BEHIND_THE_END
+        finds_nothing = number == 1 and position is Position.UNKNOWN and not page.says_more
+        if (page.why in _ANSWERED and is_behind) or (page.why is _Idle.EMPTY and finds_nothing):
+            reason = "empty_page" if page.why is _Idle.EMPTY else "no_new_author"
+            self._end(Stop(reason, void_from=self._void(self._first_absent(number))))
+            return Received(self.stop)
+        self._row.append(page)
+        self.holes.add(number)
+        if limit := self._limit(number, max_authors):
+            self._end(Stop(limit, number + 1))
+        elif len(self._row) >= self._most_idle:
+            self._end_row()
         else:
             self._go_on_behind(number)
-            return Lost(settled, number in self.holes, None)
-        self._end(stop)
-        return Lost(settled, number in self.holes and stop.reason != "pages_unreadable", stop)
+        return Received(self.stop, number in self.holes or self.was_cut_off)
+
+    def _end_row(self) -> None:
+        """Go back to the first page of a row of idle pages, or end paging: behind the end of the search, or there."""
+        first = self._row[0].number
+        why = {page.why for page in self._row}
+        if why <= _ABSENT and self._first_absent(first + len(self._row)) == first:
+            self._end(Stop("empty_page" if _Idle.EMPTY in why else "page_refused", void_from=first))
+        elif why <= _ANSWERED and not self._has_gone_back and self._requests < self.extent.most_pages:
+            self._has_gone_back = True
+            self._row.clear()
+            self._go("page follows")
+            self.next_page = first
+        elif why & {_Idle.FAILED, _Idle.UNREADABLE}:
+            self._end(Stop("pages_unreadable", first))
+        else:
+            self._end(Stop("page_refused" if _Idle.REFUSED in why else "no_progress", first))
+
+    def _first_absent(self, number: int) -> int:
+        """Return the first of the idle pages right before `number` that do not exist, as far as the search says."""
+        for page in reversed(self._row):
+            is_known = self._position(page.number) is Position.BEFORE_THE_END or page.says_more
+            if page.why not in _ABSENT or is_known:
+                break
+            number = page.number
+        return number
+
+    def _void(self, first: int) -> int | None:
+        """Return `first` if a page from there on is a hole, although there is no such page."""
+        return first if any(number >= first for number in self.holes) else None
+
+    # --- Steps ---------------------------------------------------------------------------------------------
 
     def _go(self, event: str) -> None:
         self.phase = _TRANSITIONS[self.phase, event]
 
     def _go_on_behind(self, number: int) -> None:
+        last = max(self.extent.pages, self._begins_at - 1) + MORE_PAGES
+        if number >= last or self._requests >= self.extent.most_pages:
+            self._end(Stop("too_many_pages", self._row[0].number if self._row else number + 1))
+            return
         self._go("page follows")
         self.next_page = number + 1
 
     def _end(self, stop: Stop) -> None:
         self._go("end")
         self.stop, self.next_page = stop, None
-        if stop.next_page is not None:  # the crawl that goes on there requests everything from there on
-            self.holes = {number for number in self.holes if number < stop.next_page}
+        # The crawl that goes on at `next_page` requests everything from there on.
+        bound = stop.void_from if stop.next_page is None else stop.next_page
+        if bound is not None:
+            self.holes = {number for number in self.holes if number < bound}
 
     def _retried(self, number: int) -> None:
         self._retrying.discard(number)
         if not self._retrying:
             self._go("all retried")
 
-    def _position(self, number: int) -> _Position:
-        if self.total_count is None:
-            return _Position.UNKNOWN
-        # Behind its 10,000th author the search shows nothing, however many it counts.
-        is_last = number * PAGE_SIZE >= min(self.total_count, RESULT_CAP)
-        return _Position.AT_THE_END if is_last else _Position.BEFORE_THE_END
+    def _position(self, number: int) -> Position:
+        return self.extent.position(number, found=len(self.seen))
+
+    def _may_end_after(self, number: int) -> bool:
+        """Return whether the search counts no author behind page `number`."""
+        return self._position(number + 1) is not Position.BEFORE_THE_END
+
+    def _short(self) -> list[int]:
+        """Return the pages that hold fewer authors than they should, if authors are missing at the end."""
+        shown = self.extent.shown(len(self.seen))
+        is_at_the_end = self.stop is not None and self.stop.next_page is None
+        if shown is None or len(self.seen) >= shown or not is_at_the_end:
+            return []
+        size = self.page_size
+        return [number for number, held in self._held.items() if held < size and number * size < shown]
 
     def _limit(self, number: int, max_authors: int | None) -> str | None:
         """Return which limit of the user's is reached with page `number`, if any."""
@@ -281,24 +374,15 @@ class Sweep:
             return "max_authors"
         return "max_pages" if self._max_pages is not None and number >= self._max_pages else None
 
-    def _why_ended(self, number: int, page: SearchPage, new: Sequence[str]) -> str | None:
-        """Return why the query has no further page, None where it has one."""
-        # Without `has_more` the number of authors decides: only the last page is not full.
-        has_more = page.has_more if page.has_more is not None else len(page.authors) >= PAGE_SIZE
-        # Between two crawls the ranking shifts: the first page of a later one may repeat the page before it.
-        may_be_shifted = number == self._resumed_at and has_more
-        reasons = {
-            "empty_page": not page.authors,
-            "page_number_does_not_advance": page.page is not None and page.page != number,
-            "no_new_author": not new and not may_be_shifted,
-            "no_more_pages": not has_more,
-        }
-        return next((reason for reason, holds in reasons.items() if holds), None)
+
+def _was_stuck(found: OpenSweep) -> bool:
+    """Return whether the page before which an earlier crawl has stopped, or the page before that, brought nothing."""
+    return found.stop_reason == "no_progress" or (found.next_page or 0) - 1 in found.holes
 
 
-def _loss(code: int | None, *, terminal: bool) -> _Loss:
+def _why_lost(code: int | None, *, terminal: bool) -> _Idle:
     if not terminal:
-        return _Loss.FAILED
+        return _Idle.FAILED
     if code is None:
-        return _Loss.UNREADABLE
-    return _Loss.EMPTY if code in {201, 202} else _Loss.REFUSED
+        return _Idle.UNREADABLE
+    return _Idle.EMPTY if code in {201, 202} else _Idle.REFUSED

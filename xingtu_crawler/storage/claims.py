@@ -7,7 +7,7 @@ one that could disagree with the data. `Claims.claim` decides by it; the first r
     what is known of a detail                           fetch it?
     this process has a claim on it                      no
     no failure, and `newer_than` is None                no
-    fetched since `newer_than`                          no
+    fetched by a run that started since `newer_than`    no
     no failure                                          yes
     failed since `failed_before`                        no (adds to `passed_over` if the failure is not terminal)
     failed, and `terminal` is set                       yes
@@ -33,6 +33,7 @@ from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import FAILURES
 from xingtu_crawler.storage.dates import AHEAD, DATED_AHEAD
 from xingtu_crawler.storage.documents import detail_id, failure_id
+from xingtu_crawler.storage.freshness import FIELDS, is_fresh
 
 _MARK = f"crawl.{DATED_AHEAD}"
 
@@ -81,10 +82,20 @@ class _Rule:
 
 
 class _Stored(NamedTuple):
-    """What is known of a stored document: when it was fetched (UTC), and the number of its filled fields."""
+    """What is known of a stored document: its provenance."""
 
-    fetched_at: datetime
-    filled: int
+    crawl: Mapping[str, Any]
+
+    @property
+    def fetched_at(self) -> datetime:
+        """When it was fetched (UTC)."""
+        found: datetime = self.crawl["fetched_at"]
+        return found
+
+    @property
+    def filled(self) -> int:
+        """The number of its filled fields."""
+        return int(self.crawl.get("filled", 0))
 
 
 class Claims:
@@ -109,8 +120,8 @@ class Claims:
 
         Args:
             details: the details in question.
-            newer_than: a document fetched since then (UTC) is fresh; None claims only what failed after its last
-                answer.
+            newer_than: a document fetched by a run that started since then (UTC) is fresh; None claims only what
+                failed after its last answer.
             terminal: whether terminal failures and quarantined answers are fetched again.
             failed_before: what has failed since then (UTC) is left out, whatever the failure.
 
@@ -143,7 +154,7 @@ class Claims:
             if rule.newer_than is None:
                 if failure is None:
                     continue
-            elif document is not None and document.fetched_at >= rule.newer_than:
+            elif document is not None and is_fresh(document.crawl, since=rule.newer_than):
                 continue
             if failure is None or not rule.is_final(failure):
                 filled = 0 if document is None else document.filled
@@ -182,19 +193,14 @@ class Claims:
 
     async def _stored_by(self, endpoint: str, ids: list[str]) -> dict[str, _Stored]:
         collection = self._database[DETAILS[endpoint].collection]
-        fields = {"crawl.fetched_at": 1, "crawl.filled": 1}
+        fields = {**FIELDS, "crawl.filled": 1}
         # A document that is dated in the future would be fresh for ever.
         not_ahead = {"crawl.fetched_at": {"$type": "date", "$lte": datetime.now(UTC) + AHEAD}, _MARK: None}
         found = await self._outages.retry_while_away(
             lambda: collection.find({"_id": {"$in": ids}, **not_ahead}, fields).to_list(),
             swift=True,
         )
-        return {
-            f"{endpoint}:{document['_id']}": _Stored(
-                document["crawl"]["fetched_at"], document["crawl"].get("filled", 0)
-            )
-            for document in found
-        }
+        return {f"{endpoint}:{document['_id']}": _Stored(document["crawl"]) for document in found}
 
     async def _failed(self, details: Mapping[str, DetailKey]) -> dict[str, dict[str, Any]]:
         """Return the failures of these details that are newer than their answers; remove the other ones."""

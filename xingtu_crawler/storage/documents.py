@@ -46,7 +46,13 @@ def page_failures(of: str) -> dict[str, str]:
 
 
 def provenance(
-    endpoint: str, envelope: Envelope, parsed: Parsed, *, run_id: str, fetched_at: datetime
+    endpoint: str,
+    envelope: Envelope,
+    parsed: Parsed,
+    *,
+    run_id: str,
+    fetched_at: datetime,
+    run_started_at: datetime | None = None,
 ) -> dict[str, Any]:
     """Return the `crawl` of a document, without the fields that depend on its predecessor."""
     record_time, misfits = _record_time(envelope.record_time)
@@ -62,6 +68,8 @@ def provenance(
     }
     if endpoint in DETAILS:
         crawl["filled"] = count_filled(endpoint, envelope.data)
+    if run_started_at is not None:
+        crawl["run_started_at"] = run_started_at
     if parsed.unparsed or misfits:
         crawl["unparsed"] = {**parsed.unparsed, **misfits}
     if parsed.unknown_fields:

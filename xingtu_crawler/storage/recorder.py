@@ -14,11 +14,13 @@ from datetime import datetime
 from typing import Any
 
 from xingtu_crawler.api.endpoints import DETAILS
+from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import VideoFact, video_facts
 from xingtu_crawler.storage import documents, quarantine
 from xingtu_crawler.storage.claims import Claims, DetailKey
+from xingtu_crawler.storage.freshness import started_at_of
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.notes import note_failure, note_quarantined
 from xingtu_crawler.storage.spill import Answer
@@ -42,6 +44,7 @@ class Recorder:
         history: History | None,
         *,
         run_id: str,
+        run_started_at: datetime | None = None,
         count: Count,
         findings: Findings | None = None,
     ) -> None:
@@ -50,6 +53,7 @@ class Recorder:
         self._claims = claims
         self._sweeps = sweeps
         self._run_id = run_id
+        self._run_started_at = run_started_at
         self._count = count
         self._findings = findings if findings is not None else Findings()
         self._turns: dict[str, asyncio.Event] = {}
@@ -64,6 +68,7 @@ class Recorder:
             self._sweeps,
             self._history,
             run_id=run_id,
+            run_started_at=started_at_of(run_id),
             count=self._count,
             findings=self._findings,
         )
@@ -76,9 +81,7 @@ class Recorder:
     async def detail(self, valid: ValidDetail) -> bool:
         """Store details and the videos in them; return False if the answer, or part of it, went to quarantine."""
         answer, parsed = valid.answer, valid.parsed
-        crawl = documents.provenance(
-            answer.endpoint, answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
-        )
+        crawl = self._provenance(answer.endpoint, answer, parsed)
         collection = DETAILS[answer.endpoint].collection
         detail = documents.detail(
             collection, answer.star_id, answer.platform, parsed, crawl, history=self._history is not None
@@ -121,6 +124,7 @@ class Recorder:
                 request_id=answer.envelope.request_id,
                 fetched_at=answer.fetched_at,
                 stop=answer.stop,
+                hole=answer.is_hole,
             )
         if left_out:
             self._count("page_bytes_left_out", left_out)
@@ -153,9 +157,7 @@ class Recorder:
             of_rank = [hit]
             # An author may be listed several times: that is one observation, the first one.
             if listed.setdefault(star_id, rank) == rank:
-                crawl = documents.provenance(
-                    "search", answer.envelope, parsed, run_id=self._run_id, fetched_at=answer.fetched_at
-                )
+                crawl = self._provenance("search", answer, parsed)
                 of_rank.append(documents.author(star_id, parsed, crawl, history=self._history is not None))
             writes += of_rank
             ranks |= {id(write): rank for write in of_rank}
@@ -182,7 +184,13 @@ class Recorder:
             async with self._in_turn(failed.sweep) as turn:
                 await self._failure(failed)
                 await turn.wait()
-                await self._sweeps.page_missed(failed.sweep, failed.page, hole=not failed.terminal, stop=failed.stop)
+                await self._sweeps.page_missed(
+                    failed.sweep,
+                    failed.page,
+                    failed_at=failed.failed_at,
+                    hole=not failed.terminal,
+                    stop=failed.stop,
+                )
             return
         await self._failure(failed)
         if failed.star_id is not None and failed.platform is not None:
@@ -209,7 +217,7 @@ class Recorder:
     async def _is_answered(self, failed: FailedRequest) -> bool:
         """Return whether a newer answer is stored: a failure from a spill file may be old."""
         if failed.sweep is not None and failed.page is not None:
-            return await self._sweeps.has_page(failed.sweep, failed.page)
+            return await self._sweeps.has_page(failed.sweep, failed.page, since=failed.failed_at)
         assert failed.star_id is not None
         assert failed.platform is not None
         key = DetailKey(failed.endpoint, failed.star_id, failed.platform)
@@ -262,6 +270,16 @@ class Recorder:
             return
         self._count("quarantined", 1)
         note_quarantined(self._findings, request, reason)
+
+    def _provenance(self, endpoint: str, answer: DetailAnswer | SearchAnswer, parsed: Parsed) -> dict[str, Any]:
+        return documents.provenance(
+            endpoint,
+            answer.envelope,
+            parsed,
+            run_id=self._run_id,
+            fetched_at=answer.fetched_at,
+            run_started_at=self._run_started_at,
+        )
 
     async def _write(self, writes: Sequence[Write]) -> list[Rejected]:
         rejected = await self._writer.write(writes)

@@ -38,23 +38,32 @@ class Record:
         return f"{self.collection} {self._id}"
 
 
-def records(valid: ValidDetail | ValidPage, *, run_id: str) -> Iterator[Record]:
+def records(valid: ValidDetail | ValidPage, *, run_id: str, run_started_at: datetime | None = None) -> Iterator[Record]:
     """Yield the documents that the run has stored of an answer; of an answer in quarantine there are none."""
-    return _of_page(valid, run_id) if isinstance(valid, ValidPage) else _of_detail(valid, run_id)
+    if isinstance(valid, ValidPage):
+        return _of_page(valid, run_id, run_started_at)
+    return _of_detail(valid, run_id, run_started_at)
 
 
-def _of_detail(valid: ValidDetail, run_id: str) -> Iterator[Record]:
+def _of_detail(valid: ValidDetail, run_id: str, run_started_at: datetime | None) -> Iterator[Record]:
     answer, parsed = valid.answer, valid.parsed
     if not answer.is_stored:
         return
     for fact in video_facts(answer.endpoint, parsed.data, answer.star_id):
         yield _video(fact, answer.fetched_at, run_id)
     key = documents.detail_id(answer.star_id, answer.platform)
-    crawl = documents.provenance(answer.endpoint, answer.envelope, parsed, run_id=run_id, fetched_at=answer.fetched_at)
+    crawl = documents.provenance(
+        answer.endpoint,
+        answer.envelope,
+        parsed,
+        run_id=run_id,
+        fetched_at=answer.fetched_at,
+        run_started_at=run_started_at,
+    )
     yield _record(DETAILS[answer.endpoint].collection, key, parsed.data, crawl)
 
 
-def _of_page(valid: ValidPage, run_id: str) -> Iterator[Record]:
+def _of_page(valid: ValidPage, run_id: str, run_started_at: datetime | None) -> Iterator[Record]:
     answer = valid.answer
     facts: dict[str, VideoFact] = {}
     authors: dict[str, Record] = {}
@@ -67,7 +76,12 @@ def _of_page(valid: ValidPage, run_id: str) -> Iterator[Record]:
             facts[fact.item_id] = fact if earlier is None else earlier.and_also(fact)
         if star_id not in authors:
             crawl = documents.provenance(
-                SEARCH.name, answer.envelope, parsed, run_id=run_id, fetched_at=answer.fetched_at
+                SEARCH.name,
+                answer.envelope,
+                parsed,
+                run_id=run_id,
+                fetched_at=answer.fetched_at,
+                run_started_at=run_started_at,
             )
             authors[star_id] = _record(AUTHORS, star_id, parsed.data, crawl)
     for fact in facts.values():

@@ -211,7 +211,8 @@ def _record(answer: Answer) -> dict[str, Any]:
         known = {"endpoint": answer.endpoint, "star_id": answer.star_id, "platform": answer.platform, **common}
         return {**known, "is_put_aside": True} if answer.is_put_aside else known
     stop = None if answer.stop is None else asdict(answer.stop)
-    return {"endpoint": "search", "sweep": answer.sweep, "page": answer.page, "stop": stop, **common}
+    where = {"endpoint": "search", "sweep": answer.sweep, "page": answer.page}
+    return {**where, "stop": stop, "is_hole": answer.is_hole, **common}
 
 
 def _answer(record: dict[str, Any]) -> Answer:
@@ -248,6 +249,7 @@ def build_answer(request: dict[str, Any], body: bytes, *, fetched_at: datetime) 
         body=body,
         fetched_at=fetched_at,
         stop=_stop(request),
+        is_hole=request.get("is_hole", False),
     )
 
 

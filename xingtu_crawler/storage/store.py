@@ -89,7 +89,7 @@ class Store:
             outages=outages,
             writer=writer,
             claims=Claims(database, outages),
-            sweeps=Sweeps(database, writer, outages),
+            sweeps=Sweeps(database, writer, outages, search_cap=options.search_cap),
             worklist=Worklist(database, outages),
             runs=Runs(database, writer, outages),
             history=History(database, outages) if history and options.keeps_history else None,

@@ -1,10 +1,11 @@
 """Sweeps: one document per pass over one search query. It advances as the pages of the search are stored.
 
-    state      finished_at   what happened                          what the next crawl of the query does
-    open       None          it is running, or was interrupted      continues it
-    open       a time        it ended, and something is missing     continues it within `max_age`
-    finished   a time        it ended at a limit of the user        continues it within `max_age` if the limit is larger
-    finished   a time        it ended complete                      starts a new sweep
+    state        finished_at   what happened                        what the next crawl of the query does
+    open         None          it is running, or was interrupted    continues it within `max_age`, at least a day
+    open         a time        it ended, and something is missing   continues it within `max_age`, at least a day
+    finished     a time        it ended at a limit of the user      continues it within `max_age` if the limit is larger
+    finished     a time        it ended complete                    starts a new sweep
+    incomplete   a time        another sweep started after it       starts a new sweep
 
 Paging continues at `next_page` (None: the search has no further page) and reads the pages in `holes` again. Each page
 is recorded in one write, after everything on it is stored, together with the reason if it is the last one. A crawl that
@@ -50,6 +51,8 @@ class OpenSweep:
     total_count: int | None
     stop_reason: str | None
     started_at: datetime
+    page_size: int = 0
+    """Largest number of authors on a page; 0 if no page is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,27 +76,43 @@ class FinishedSweep:
 
 
 class Sweeps:
-    """The sweeps of one database."""
+    """The sweeps of one database; `search_cap` is the maximum number of authors that a search shows."""
 
-    def __init__(self, database: AsyncDatabase[dict[str, Any]], writer: BulkWriter, outages: Outages) -> None:
+    def __init__(
+        self,
+        database: AsyncDatabase[dict[str, Any]],
+        writer: BulkWriter,
+        outages: Outages,
+        *,
+        search_cap: int = RESULT_CAP,
+    ) -> None:
+        self.search_cap = search_cap
         self._database = database
         self._writer = writer
         self._outages = outages
 
     async def find_open(
-        self, query_key: str, *, newer_than: datetime, limits: Mapping[str, int | None] | None = None
+        self,
+        query_key: str,
+        *,
+        newer_than: datetime,
+        open_since: datetime,
+        limits: Mapping[str, int | None] | None = None,
     ) -> OpenSweep | None:
         """Return the newest sweep of a query if a crawl continues it, None if it starts a new one.
 
         Args:
             query_key: the key of the query.
-            newer_than: a sweep that has ended is continued only if it started since then (UTC).
+            newer_than: a sweep that ended at a limit is continued only if it started since then (UTC).
+            open_since: an open sweep is continued only if it started since then (UTC).
             limits: the limits of this crawl by name; None for no limit.
         """
         found = await self._outages.retry_while_away(
             lambda: self._database[SWEEPS].find_one({"query_key": query_key}, sort=[("started_at", DESCENDING)])
         )
-        if found is None or (found["finished_at"] is not None and found["started_at"] < newer_than):
+        if found is None or found["state"] == "incomplete":
+            return None
+        if found["started_at"] < (open_since if found["state"] == "open" else newer_than):
             return None
         if found["state"] == "finished" and not _is_larger(limits or {}, than=found.get("limits") or {}):
             return None
@@ -104,6 +123,7 @@ class Sweeps:
             found["total_count"],
             found["stop_reason"],
             found["started_at"],
+            max((page["authors"] for page in (found.get("pages") or {}).values()), default=0),
         )
 
     async def find_earlier(self, query_key: str, *, than: str | None) -> EarlierSweep | None:
@@ -152,8 +172,11 @@ class Sweeps:
     async def start(
         self, sweep: str, *, query_key: str, filters: Mapping[str, str], run_id: str, started_at: datetime
     ) -> None:
-        """Record that a sweep starts, and remove the failed pages of earlier sweeps of the query."""
+        """Record that a sweep starts; close the open ones of the query as incomplete, and remove their failed pages."""
         await self._forget_failures(f"{query_key}-")
+        earlier = {"query_key": query_key, "state": "open", "started_at": {"$lt": started_at}, "_id": {"$ne": sweep}}
+        closed = [{"$set": {"state": "incomplete", "finished_at": {"$ifNull": ["$finished_at", started_at]}}}]
+        await self._outages.retry_while_away(lambda: self._database[SWEEPS].update_many(earlier, closed))
         await self._update(
             sweep,
             {
@@ -193,8 +216,11 @@ class Sweeps:
         request_id: str | None,
         fetched_at: datetime,
         stop: Stop | None = None,
+        hole: bool = False,
     ) -> int:
         """Record that a page was read; call it once everything on the page is stored.
+
+        A page that was recorded before is replaced, unless it was fetched later.
 
         Returns how many bytes of what the page says beside its authors were left out, because they exceed the bound.
 
@@ -205,6 +231,7 @@ class Sweeps:
             request_id: the API's id of the request.
             fetched_at: when the page was fetched (UTC).
             stop: why no page follows this one; None if one does.
+            hole: whether the page is still missing, because it brought nothing and the search counts more.
         """
         cleaned = clean(page.raw_meta, "", notes := Notes())
         said, left_out = bounded(cleaned, _SAID_BYTES, first="pagination")
@@ -216,20 +243,24 @@ class Sweeps:
             record["left_out"] = left_out + also_left_out
         fields: dict[str, Any] = {
             "pages": {"$mergeObjects": ["$pages", {"$literal": {str(number): record}}]},
-            "pages_read": {"$add": ["$pages_read", 1]},
-            **_settled(number, {"$setDifference": ["$holes", [number]]}, stop),
+            "pages_read": {"$add": ["$pages_read", {"$cond": [_lacks(number), 1, 0]}]},
+            **_settled(number, {"$setUnion" if hole else "$setDifference": ["$holes", [number]]}, stop),
         }
-        if page.total_count is not None:
-            fields |= {"total_count": page.total_count, "capped": page.total_count >= RESULT_CAP}
+        if page.total_count:
+            fields |= {"total_count": page.total_count, "capped": page.total_count >= self.search_cap}
+        elif page.total_count == 0 and not page.authors:  # it may be wrong, if earlier pages have counted more
+            fields |= {"total_count": {"$ifNull": ["$total_count", 0]}, "capped": {"$ifNull": ["$capped", False]}}
         # Idempotent: once the page is recorded, the condition no longer matches.
-        await self._update(sweep, [{"$set": fields}], unless=_has(number))
+        await self._update(sweep, [{"$set": fields}], unless=_has(number, since=fetched_at))
         return left_out + also_left_out
 
-    async def page_missed(self, sweep: str, number: int, *, hole: bool = True, stop: Stop | None = None) -> None:
+    async def page_missed(
+        self, sweep: str, number: int, *, failed_at: datetime, hole: bool = True, stop: Stop | None = None
+    ) -> None:
         """Record that a page could not be fetched; `hole`: it is to be fetched again, `stop`: why it is the last."""
         holes = {"$setUnion" if hole else "$setDifference": ["$holes", [number]]}
-        # The failure may be older than the page, if it comes from a spill file: a recorded page is no hole.
-        await self._update(sweep, [{"$set": _settled(number, holes, stop)}], unless=_has(number))
+        # The failure may be older than the page, if it comes from a spill file.
+        await self._update(sweep, [{"$set": _settled(number, holes, stop)}], unless=_has(number, since=failed_at))
 
     async def have_holes(self, sweeps: Sequence[str]) -> bool:
         """Return whether one of these sweeps has a missing page."""
@@ -238,10 +269,10 @@ class Sweeps:
         )
         return found is not None
 
-    async def has_page(self, sweep: str, number: int) -> bool:
-        """Return whether a page is recorded as read."""
+    async def has_page(self, sweep: str, number: int, *, since: datetime) -> bool:
+        """Return whether a page is recorded that was fetched `since` then (UTC)."""
         found = await self._outages.retry_while_away(
-            lambda: self._database[SWEEPS].find_one({"_id": sweep, **_has(number)}, {"_id": 1})
+            lambda: self._database[SWEEPS].find_one({"_id": sweep, **_has(number, since=since)}, {"_id": 1})
         )
         return found is not None
 
@@ -296,8 +327,12 @@ class Sweeps:
         await self._writer.insist([Write(SWEEPS, UpdateOne(condition, update, upsert=upsert))])
 
 
-def _has(number: int) -> dict[str, Any]:
-    return {f"pages.{number}": {"$exists": True}}
+def _has(number: int, *, since: datetime) -> dict[str, Any]:
+    return {f"pages.{number}.fetched_at": {"$gte": since}}
+
+
+def _lacks(number: int) -> dict[str, Any]:
+    return {"$eq": [{"$type": f"$pages.{number}"}, "missing"]}
 
 
 def _settled(number: int, holes: dict[str, Any], stop: Stop | None) -> dict[str, Any]:
@@ -306,8 +341,10 @@ def _settled(number: int, holes: dict[str, Any], stop: Stop | None) -> dict[str,
         # If it is None, this page was a hole: the search still has no further page.
         following = {"$cond": [{"$isNumber": "$next_page"}, {"$max": ["$next_page", number + 1]}, None]}
         return {"holes": holes, "next_page": following}
-    if stop.next_page is not None:  # paging will read all later pages again
-        holes = {"$filter": {"input": holes, "cond": {"$lt": ["$$this", stop.next_page]}}}
+    # Paging will read all later pages again, or there are none.
+    bound = stop.void_from if stop.next_page is None else stop.next_page
+    if bound is not None:
+        holes = {"$filter": {"input": holes, "cond": {"$lt": ["$$this", bound]}}}
     return {"holes": holes, "next_page": stop.next_page, "stop_reason": stop.reason}
 
 
