@@ -60,11 +60,11 @@ def crawler(api: TestServer, mongo_uri: str, mongo_db: Database, tmp_path: Path)
 
 
 async def test_every_leaf_of_the_samples_is_in_mongodb(crawler: Crawler, mongo_db: Database) -> None:
-    for done in (
-        await asyncio.to_thread(crawler, "authors", star_ids=STAR_ID),
-        await asyncio.to_thread(crawler, "author_square", endpoints="none"),
-    ):
-        assert done.returncode == 0, done.stderr
+    details = await asyncio.to_thread(crawler, "authors", star_ids=STAR_ID)
+    assert details.returncode == 0, details.stderr
+    search = await asyncio.to_thread(crawler, "author_square", endpoints="none")
+    # The provider has cut the JSON text of the sample.
+    assert "Verdict: suspicious: 1 of 1 answers of search have values that do not fit" in search.stderr
     covered = total = 0
     for name, sample in SAMPLES.items():
         document = await mongo_db[name if name != "author_search" else "authors"].find_one({})

@@ -33,7 +33,7 @@ async def test_a_crawl_whose_only_token_is_refused_closes_with_the_reason(
     assert await mongo_db.failures.count_documents({}) == 0  # left for the next run, not recorded as failed
 
     # With a valid token, the same command fetches the rest and pays for nothing twice.
-    again = make_crawler(sandbox, token="two")("author_square")
+    again = make_crawler(sandbox, token="tok-b")("author_square")
     assert again.returncode == 0, again.stderr
     assert await mongo_db.author_base_info.count_documents({}) == 40
     assert sandbox.ledger()["answered_twice"] == 0

@@ -36,6 +36,8 @@ def test_an_author_with_a_failed_request_is_not() -> None:
     made.settle("1", is_settled=True)
     made.settle("1", is_settled=True)  # of another crawl, or twice
     assert (made.authors, made.complete) == (1, 0)
+    made.expect(["1"], [])  # listed again: what has failed in this run is not claimed again
+    assert (made.authors, made.complete) == (1, 0)
 
 
 def test_an_author_who_is_listed_again_counts_once_while_requests_are_open() -> None:

@@ -15,8 +15,8 @@ from xingtu_crawler.verdict import MAX_EXAMPLES, SHARE, Findings, Verdict
 _NAMED = 3
 """Number of paths that the message names; the examples of the finding have more."""
 _LONGEST_VALUE = 60
-_FAMILY = re.compile(r"attribute_datas\.author_level_\w+")
-"""The attributes that come in one per category of content: no model names them all, and a new one is no change."""
+_EXPECTED = re.compile(r"attribute_datas\.author_level_\w+|base_resp(\..+)?")
+"""Attributes of which there is one per category of content, and the status layer, which `api` has checked."""
 _INDEX = re.compile(r"\.\d+(?=\.|$)")
 
 
@@ -46,7 +46,7 @@ class Misfits:
     def count(self, endpoint: str, parsed: Parsed, *, star_id: str) -> None:
         """Count one typed payload of an endpoint, which is about the author `star_id`."""
         self._answers[endpoint] += 1
-        unknown = [path for path in parsed.unknown_fields if not _FAMILY.fullmatch(path)]
+        unknown = [path for path in parsed.unknown_fields if not _EXPECTED.fullmatch(path)]
         if unknown:
             self._unknown[endpoint].add({path: f"{path} of {star_id}" for path in unknown})
         if parsed.unparsed:

@@ -21,11 +21,11 @@ class Coverage:
         self._open: Counter[str] = Counter()
         """The requests that are open, by author."""
         self._lacking: set[str] = set()
-        """The authors with open requests of whom a request has failed."""
+        """The authors of whom a request has failed; one who is listed again stays incomplete."""
 
     def expect(self, star_ids: Sequence[str], claimed: Iterable[DetailKey]) -> None:
         """Record authors and the details to be requested of them; an author without any is complete."""
-        before = self._open.keys() & set(star_ids)
+        before = (self._open.keys() | self._lacking) & set(star_ids)
         self._open.update(detail.star_id for detail in claimed)
         new = [star_id for star_id in dict.fromkeys(star_ids) if star_id not in before]
         self.authors += len(new)
@@ -42,7 +42,6 @@ class Coverage:
             del self._open[star_id]
             if star_id not in self._lacking:
                 self._count(1)
-            self._lacking.discard(star_id)
 
     def _count(self, complete: int) -> None:
         self.complete += complete
