@@ -238,6 +238,14 @@ def test_a_limited_run_says_which_limit() -> None:
     )
 
 
+def test_a_limited_run_says_what_it_has_covered() -> None:
+    found = Findings()
+    found.add("coverage", "400 calls: 96 of 393 authors complete")
+    lines = list(outcome("max_calls", stored={"authors": 1}, collected=tuple(found)).lines())
+    assert lines[-1].endswith("; 400 calls: 96 of 393 authors complete")
+    assert not [line for line in lines if line.startswith("Note: ")]
+
+
 def test_a_running_crawl_has_no_verdict_yet() -> None:
     assert outcome("").figures()["verdict"] is None
     assert outcome("").figures()["findings"] == []

@@ -325,7 +325,7 @@ class Outcome:
             what = ", ".join(f"{name}: {count}" for name, count in self.failures.items()) or "none"
             yield f"Failed: {what}; quarantined: {self.quarantined}"
         for found in self.findings:
-            if found.severity is Verdict.COMPLETE:
+            if not _is_reason(found):
                 yield f"Note: {found.line}"
         if self.refusal is None and (step := self.next_step()):
             yield f"Next: {step}"
@@ -333,7 +333,7 @@ class Outcome:
 
     def verdict_line(self) -> str:
         """Return the verdict with its reasons in one line."""
-        reasons = [found.line for found in self.findings if found.severity is not Verdict.COMPLETE]
+        reasons = [found.line for found in self.findings if _is_reason(found)]
         shown = "; ".join(reasons[:MAX_REASONS])
         more = f"; and {len(reasons) - MAX_REASONS} more in runs.findings" if reasons[MAX_REASONS:] else ""
         return f"Verdict: {self.verdict}" + (f": {shown}{more}" if reasons else "")
@@ -344,6 +344,11 @@ class Outcome:
             return self.reason.advice
         steps = (found.advice for found in self.findings if found.severity is not Verdict.COMPLETE)
         return next((step for step in steps if step), None)
+
+
+def _is_reason(found: Finding) -> bool:
+    """Return whether a finding belongs to the verdict; what an incomplete or limited run has covered does."""
+    return found.severity is not Verdict.COMPLETE or found.kind == "coverage"
 
 
 class CallsByDay:

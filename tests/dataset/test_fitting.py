@@ -32,6 +32,11 @@ def test_a_table_that_fits_has_all_columns_in_one_line_each() -> None:
     assert len(shown) == 5
 
 
+def test_numbers_are_aligned_to_the_right() -> None:
+    rows = [("a", "1"), ("b", "1,234")]
+    assert lines(FittingTable("Calls", ("day", "calls"), rows, numbers_from=1))[3:5] == ["a        1", "b    1,234"]
+
+
 def test_columns_are_left_out_before_a_word_breaks() -> None:
     for ended in ("storage_unavailable", "closespider_pagecount_no_item"):
         for calls in ("7", "1,234,567"):

@@ -101,7 +101,7 @@ class FittingTable:
         for name, width in widths.items():
             justify: JustifyMethod = "right" if name in self._right else "left"
             heading = Text("\n".join(wrapped(name, width)))
-            table.add_column(heading, justify=justify, width=width, no_wrap=True, overflow="ignore")
+            table.add_column(heading, justify=justify, width=width, no_wrap=True, overflow="crop")
         for row in self.rows:
             cells = zip(self._columns, row, strict=True)
             table.add_row(*(Text("\n".join(wrapped(cell, widths[name]))) for name, cell in cells if name in widths))
