@@ -68,6 +68,16 @@ async def test_all_details_of_new_authors_are_claimed_author_by_author(claims: C
     assert claims.open_claims == 2 * 2 * 4
 
 
+async def test_a_claim_brings_the_number_of_filled_fields_of_the_stored_document(
+    claims: Claims, mongo_db: Database
+) -> None:
+    await stored(mongo_db, "base_info", "1", SINCE - MOMENT)
+    await stored(mongo_db, "base_info", "2", SINCE - MOMENT)
+    await mongo_db.author_base_info.update_one({"_id": f"1:{SHORT}"}, {"$set": {"crawl.filled": 54}})
+    found = await claims.claim(details_of("123", [SHORT], ["base_info"]), newer_than=SINCE)
+    assert {detail.star_id: detail.filled for detail in found} == {"1": 54, "2": 0, "3": 0}
+
+
 async def test_no_details_give_no_claims(claims: Claims) -> None:
     assert await claimed(claims, []) == []
     assert await claimed(claims, ["1"], endpoints=()) == []

@@ -15,8 +15,9 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from tests.harness import ROOT
 from xingtu_crawler.exceptions import IdentityError, StorageError
-from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
+from xingtu_crawler.items.answers import HOLLOW, DetailAnswer, FailedRequest
 from xingtu_crawler.items.base_info import BaseInfo
+from xingtu_crawler.items.validation import validate_detail
 from xingtu_crawler.options import Options
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, examine_spilled, load_spilled, replay_quarantine
@@ -312,6 +313,23 @@ async def test_a_load_that_was_killed_is_repeated_and_changes_nothing(
     assert (dict(result.recovered), result.unfit.total()) == ({"base_info": 1, "search": 1}, 1)
     assert await everything(mongo_db) == before
     assert list(spill.path.parent.iterdir()) == []
+
+
+async def test_a_hollow_answer_never_replaces_the_good_document(
+    mongo_db: Database, store: Store, recorder: Recorder, tmp_path: Path
+) -> None:
+    """It was put aside while MongoDB was gone, and the second request was not made."""
+    await recorder.detail(validate_detail(base_info()))
+    before = await everything(mongo_db)
+    hollow = replace(base_info(AT + timedelta(minutes=1)), is_put_aside=True)
+    Spill(tmp_path, "later").add(hollow)
+    assert examine_spilled(tmp_path).recovered == {}
+    await load_spilled(tmp_path, recorder)
+    after = await everything(mongo_db)
+    (kept,) = after.pop("quarantine")
+    assert (kept["reason"], kept["body"], kept["star_id"]) == (HOLLOW, hollow.body, STAR_ID)
+    assert await replay(store) == ({}, {})
+    assert {**after, "quarantine": []} == {**before, "quarantine": []}
 
 
 async def refuse_everything_in(mongo_db: Database, *collections: str, refuse: bool = True) -> None:
