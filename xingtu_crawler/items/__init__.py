@@ -12,7 +12,7 @@ from xingtu_crawler.items.parsing import Parsed, parse
 from xingtu_crawler.items.payload import MODELS, Part, Payload
 from xingtu_crawler.items.videos import VideoFact, video_facts
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 """Version of the models, kept in `crawl.schema_version`: raised when a field's type or meaning changes."""
 
 __all__ = [

@@ -9,7 +9,7 @@ import re
 from datetime import UTC, datetime
 from functools import lru_cache
 from math import isfinite
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BeforeValidator, Field, PlainValidator
 from pydantic_core import PydanticCustomError, from_json
@@ -26,9 +26,19 @@ _LAST_SECOND = 253402300799  # 9999-12-31 23:59:59 UTC, the end of what a dateti
 _FLAGS = {"0": False, "1": True, "false": False, "true": True}
 
 
-def about(description: str) -> Any:
-    """Declare a field that may be absent; `description` is its line in the codebook."""
-    return Field(default=None, description=description)
+Evidence: TypeAlias = Literal["documented", "by_name", "guess"]
+"""How the meaning of a field is known: from documentation or from answers that prove it; from its name; inferred."""
+Privacy: TypeAlias = Literal["direct", "id", "quasi", "free_text", "none"]
+"""The privacy class: identifies a person directly; is an id that others can look up; identifies in combination; is
+text that may hold anything; is nothing about a person."""
+
+
+def about(description: str, evidence: Evidence | None = None, privacy: Privacy | None = None) -> Any:
+    """Declare a field that may be absent: its line in the codebook.
+
+    Every field of the models has an evidence and a privacy class; a test fails where one is missing.
+    """
+    return Field(default=None, description=description, json_schema_extra={"evidence": evidence, "privacy": privacy})
 
 
 def to_int(value: object) -> int | None:

@@ -5,6 +5,7 @@ A model declares names, types and meanings of fields; `parse` handles the values
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 from typing import Any, ClassVar
 
@@ -29,6 +30,9 @@ class Part(BaseModel):
     zero_is_null: ClassVar[frozenset[str]] = frozenset()
     """The fields in which 0, "0", "", [] and false mean "not supplied": they are stored as null."""
 
+    correct: ClassVar[Callable[[dict[str, Any]], None] | None] = None
+    """Corrects the typed data in place; each correction is one of `corrections.CORRECTIONS`."""
+
 
 class Payload(Part):
     """The payload of one endpoint: `class BaseInfo(Payload, endpoint="base_info")`."""
@@ -43,8 +47,9 @@ class Payload(Part):
         """Raise `IdentityError` unless `payload`, as received, is an answer of this endpoint about `star_id`.
 
         This method requires at least one of the endpoint's own fields; models of answers with an id check that too.
+        The status layer alone is an empty answer, which is about any author.
         """
-        if own_fields(cls).isdisjoint(payload):
+        if own_fields(cls).isdisjoint(payload) and not is_empty(payload):
             raise IdentityError("the payload has none of the fields of its endpoint")
 
     @classmethod
@@ -56,8 +61,13 @@ class Payload(Part):
 class BaseResp(Part):
     """The second status layer; `api` checks it before a payload is typed."""
 
-    status_code: Int = about("Inner status; 0 is success.")
-    status_message: Text = about("Inner status in words; may be empty.")
+    status_code: Int = about("Inner status; 0 is success.", "documented", "none")
+    status_message: Text = about("Inner status in words; may be empty.", "documented", "none")
+
+
+def is_empty(payload: dict[str, Any]) -> bool:
+    """Return whether a payload is an empty answer: it has the status layer, and nothing else."""
+    return payload.keys() == {"base_resp"}
 
 
 @cache

@@ -39,12 +39,12 @@ def reader_of(model: type[Part]) -> Reader:
             readers[name] = _compile(field.annotation, field.metadata)
     blank = {} if model.sparse else dict.fromkeys(model.model_fields)
     zero_is_null = model.zero_is_null
+    correct = model.correct
 
     def read(raw: Any, path: str, pattern: str, notes: Notes) -> dict[str, Any] | None:
-        if raw is None:
-            return None
         if not isinstance(raw, dict):
-            notes.misfit(path, raw, "not an object")
+            if not _is_empty(raw):
+                notes.misfit(path, raw, "not an object")
             return None
         fields = _without_zeros(raw, zero_is_null) if zero_is_null else raw
         data: dict[str, Any] = blank.copy()
@@ -61,9 +61,16 @@ def reader_of(model: type[Part]) -> Reader:
                 known = name if is_storable_key(name) else clean_key(name, path, raw, notes)
                 notes.unknown.add(_join(pattern, known))
                 data[known] = clean(value, _join(path, known), notes)
+        if correct is not None:
+            correct(data)
         return data
 
     return read
+
+
+def _is_empty(value: object) -> bool:
+    """Return whether a value stands for an object or a list without contents: null, `""`, `[]` or `{}`."""
+    return value is None or value in ("", [], {})
 
 
 def _without_zeros(raw: dict[str, Any], names: frozenset[str]) -> dict[str, Any]:
@@ -123,10 +130,9 @@ def _scalar(convert: Convert) -> Reader:
 def _list(element: Reader, convert: Convert | None, *, decoded: bool) -> Reader:
     def read(raw: Any, path: str, pattern: str, notes: Notes) -> list[Any] | None:
         value = _decode(raw, path, notes) if decoded else raw
-        if value is None:
-            return None
         if not isinstance(value, list):
-            notes.misfit(path, raw, "not a list")
+            if not _is_empty(value):
+                notes.misfit(path, raw, "not a list")
             return None
         if convert is not None:
             try:
@@ -142,10 +148,9 @@ def _list(element: Reader, convert: Convert | None, *, decoded: bool) -> Reader:
 def _dict(element: Reader, *, decoded: bool) -> Reader:
     def read(raw: Any, path: str, pattern: str, notes: Notes) -> dict[str, Any] | None:
         value = _decode(raw, path, notes) if decoded else raw
-        if value is None:
-            return None
         if not isinstance(value, dict):
-            notes.misfit(path, raw, "not an object")
+            if not _is_empty(value):
+                notes.misfit(path, raw, "not an object")
             return None
         data: dict[str, Any] = {}
         for key, each in value.items():

@@ -14,63 +14,111 @@ from xingtu_crawler.items.payload import Part, Payload, is_absent, require_same_
 class DemanderBehavior(Part):
     """What the account behind the token did with this author."""
 
-    added_author_list: Bool = about("Whether the author is on one of the account's lists (guess).")
-    cooperated: Bool = about("Whether the account worked with the author (guess).")
-    viewd_author_page: Bool = about("Whether the account viewed the author's page (guess; the API's spelling).")
+    added_author_list: Bool = about("Whether the author is on one of the account's lists (guess).", "guess", "none")
+    cooperated: Bool = about("Whether the account worked with the author (guess).", "guess", "none")
+    viewd_author_page: Bool = about(
+        "Whether the account viewed the author's page (guess; the API's spelling).", "guess", "none"
+    )
 
 
 class SearchExtraData(Part):
     """How the search found the author; it differs from call to call."""
 
-    content_query_from_word: Text = about("Meaning not documented by the provider; empty in every answer seen.")
-    content_query_score: Float = about("Score of a content search; scale not documented by the provider.")
-    debug_info: Text = about("Meaning not documented by the provider; empty in every answer seen.")
-    demander_behavior: DemanderBehavior | None = about("What the account behind the token did with this author.")
-    recall_from: TextList = about("Codes of the recall channels; codes not documented by the provider.")
-    recall_return_infos: AnyObject = about("Shape not documented by the provider, stored as it came.")
-    recommend_types: AnyList = about("Shape not documented by the provider, stored as it came.")
+    content_query_from_word: Text = about(
+        "Meaning not documented by the provider; empty in every answer seen.", "guess", "free_text"
+    )
+    content_query_score: Float = about(
+        "Score of a content search; scale not documented by the provider.", "by_name", "none"
+    )
+    debug_info: Text = about(
+        "Meaning not documented by the provider; empty in every answer seen.", "guess", "free_text"
+    )
+    demander_behavior: DemanderBehavior | None = about(
+        "What the account behind the token did with this author.", "by_name", "none"
+    )
+    recall_from: TextList = about(
+        "Codes of the recall channels; codes not documented by the provider.", "by_name", "none"
+    )
+    recall_return_infos: AnyObject = about(
+        "Shape not documented by the provider, stored as it came.", "guess", "free_text"
+    )
+    recommend_types: AnyList = about("Shape not documented by the provider, stored as it came.", "guess", "free_text")
 
 
 class SearchItem(Part):
     """A video shown beside the author in the search."""
 
-    item_id: Id = about("Douyin id of the video.")
-    video_tag: Int = about("Code of why the video is shown; codes not documented by the provider.")
-    vv: Int = about("Plays (video views), a raw count.")
+    item_id: Id = about("Douyin id of the video.", "documented", "id")
+    video_tag: Int = about(
+        "Code of why the video is shown: 6 newest; 3 personal hot, 4 order hot, 5 masterpiece (likely).",
+        "documented",
+        "quasi",
+    )
+    vv: Int = about(
+        "Plays (video views), a raw count: up to 17 % below `last_10_items[].vv` of the same video in the same answer.",
+        "documented",
+        "quasi",
+    )
 
 
 class TaskPrice(Part):
     """One price of a kind of task."""
 
-    desc: Text = about("Name of the product, in Chinese; in newer answers only.")
-    end_time: Time = about("End of the price's validity. Unix seconds -> UTC datetime; 2038-01-01 means open-ended.")
-    platform_source: Int = about("Code of the platform; codes not documented by the provider.")
-    price: Int = about("Price, yuan.")
-    price_extra_info: PriceExtraInfo | None = about("Additions of newer answers; empty in older ones.")
-    start_time: Time = about("Start of the price's validity. Unix seconds -> UTC datetime.")
-    task_category: Int = about("Code of the kind of task; 103 is a placeholder. Codes not documented by the provider.")
-    video_type: Int = about("Code of the product; see `price_info[].video_type` of `author_marketing_info`.")
-    video_type_status: Int = about("Code; meaning not documented by the provider.")
+    desc: Text = about("Name of the product, in Chinese; in newer answers only.", "documented", "none")
+    end_time: Time = about(
+        "End of the price's validity. Unix seconds -> UTC datetime; 2038-01-01 means open-ended.", "documented", "quasi"
+    )
+    platform_source: Int = about("Code of the platform: 1 Douyin, 2 Toutiao, 3 Xigua.", "documented", "none")
+    price: Int = about(
+        "Price, yuan: of one video, but with `video_type` 92 of 1,000 natural plays.", "documented", "quasi"
+    )
+    price_extra_info: PriceExtraInfo | None = about(
+        "Additions of newer answers; empty in older ones.", "by_name", "none"
+    )
+    start_time: Time = about("Start of the price's validity. Unix seconds -> UTC datetime.", "documented", "quasi")
+    task_category: Int = about(
+        "Code of the kind of task: 1 short video, 103 pushing to the ad platform (placeholders), 6 live, 52 "
+        "picture and text (likely).",
+        "documented",
+        "none",
+    )
+    video_type: Int = about(
+        "Code of the product; see `price_info[].video_type` of `author_marketing_info`.", "documented", "none"
+    )
+    video_type_status: Int = about("Code; meaning not documented by the provider.", "guess", "none")
 
 
 class TaskInfo(Part):
     """A kind of task that the author offers."""
 
-    online_status: Int = about("Code; meaning not documented by the provider.")
-    platform_source: Int = about("Code of the platform; codes not documented by the provider.")
-    price_infos: list[TaskPrice | None] | None = about("Prices of this kind of task.")
-    task_category: Int = about("Code of the kind of task; 103 is a placeholder. Codes not documented by the provider.")
-    task_status: Int = about("Code; meaning not documented by the provider.")
+    online_status: Int = about("Code; meaning not documented by the provider.", "guess", "none")
+    platform_source: Int = about("Code of the platform: 1 Douyin, 2 Toutiao, 3 Xigua.", "documented", "none")
+    price_infos: list[TaskPrice | None] | None = about("Prices of this kind of task.", "documented", "quasi")
+    task_category: Int = about(
+        "Code of the kind of task: 1 short video, 103 pushing to the ad platform (placeholders), 6 live, 52 "
+        "picture and text (likely).",
+        "documented",
+        "none",
+    )
+    task_status: Int = about("Code; meaning not documented by the provider.", "guess", "none")
 
 
 class SearchAuthor(Payload, endpoint="search"):
     """An author as the search shows it."""
 
-    attribute_datas: AuthorAttributes | None = about("The author's figures. All values come as text.")
-    extra_data: SearchExtraData | None = about("How the search found the author; it differs from call to call.")
-    items: list[SearchItem | None] | None = about("Videos shown beside the author.")
-    star_id: Id = about("Xingtu id of the author; the argument `oAuthorId` of the detail endpoints.")
-    task_infos: list[TaskInfo | None] | None = about("Kinds of task the author offers, with prices.")
+    attribute_datas: AuthorAttributes | None = about(
+        "The author's figures. All values come as text.", "documented", "quasi"
+    )
+    extra_data: SearchExtraData | None = about(
+        "How the search found the author; it differs from call to call.", "by_name", "none"
+    )
+    items: list[SearchItem | None] | None = about("Videos shown beside the author.", "by_name", "id")
+    star_id: Id = about(
+        "Xingtu id of the author; the argument `oAuthorId` of the detail endpoints.", "documented", "id"
+    )
+    task_infos: list[TaskInfo | None] | None = about(
+        "Kinds of task the author offers, with prices.", "documented", "quasi"
+    )
 
     @classmethod
     def identify(cls, payload: dict[str, Any], star_id: str | None) -> None:

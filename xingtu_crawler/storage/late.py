@@ -14,10 +14,10 @@ from typing import Any
 
 from pymongo import DeleteOne, ReplaceOne, UpdateOne
 
-from xingtu_crawler.items.videos import FIELDS
+from xingtu_crawler.items.videos import FIELDS, stored
 from xingtu_crawler.storage.collections import PENDING, VIDEOS
 from xingtu_crawler.storage.projection import MOST_TIMES, spell_id, without
-from xingtu_crawler.storage.videos import content_of, text_expression
+from xingtu_crawler.storage.videos import content_of, text_expression, with_first_counts
 
 Spell = dict[str, Any]
 """A spell as `history` stores it, without `_id`, `entity`, `key` and `star_id`."""
@@ -93,9 +93,12 @@ class Timeline:
             found.append(_put_together(number, run))
         return found
 
+    def _in_order(self) -> list[tuple[datetime, _Observation]]:
+        return sorted(self._at.items())
+
     def _runs(self) -> list[list[tuple[datetime, _Observation]]]:
         runs: list[list[tuple[datetime, _Observation]]] = []
-        for time, seen in sorted(self._at.items()):
+        for time, seen in self._in_order():
             if runs and not seen.missing and runs[-1][-1][1].content == seen.content:
                 runs[-1].append((time, seen))
             else:
@@ -145,8 +148,16 @@ class VideoTimeline(Timeline):
         self._at[time] = _Observation(None, {})
         self._say(time, {**(_known(self._at[before]) if before else {}), **known})
 
+    def _in_order(self) -> list[tuple[datetime, _Observation]]:
+        """Return the observations by time; the first count of a list is no change."""
+        found = super()._in_order()
+        states = with_first_counts([seen.spell["data"] for _, seen in found])
+        return [
+            (time, replace(seen, content=content_of(state))) for (time, seen), state in zip(found, states, strict=True)
+        ]
+
     def _say(self, time: datetime, known: dict[str, Any]) -> None:
-        data = {**dict.fromkeys(FIELDS), **known}
+        data = stored({**dict.fromkeys(FIELDS), **known})
         spell = {**self._at[time].spell, "data": data}
         self._at[time] = replace(self._at[time], content=content_of(data), spell=spell)
 

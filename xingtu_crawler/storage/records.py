@@ -13,7 +13,7 @@ from typing import Any
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.items import SCHEMA_VERSION
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
-from xingtu_crawler.items.videos import VideoFact, video_facts
+from xingtu_crawler.items.videos import VideoFact, stored, video_facts
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.collections import AUTHORS, SEARCH_HITS, VIDEOS
 
@@ -96,7 +96,7 @@ def _video(fact: VideoFact, fetched_at: datetime, run_id: str) -> Record:
         "schema_version": SCHEMA_VERSION,
         "sources": sorted(fact.sources),
     }
-    return _record(VIDEOS, fact.item_id, fact.data, crawl)
+    return _record(VIDEOS, fact.item_id, stored(fact.data), crawl)
 
 
 def _record(collection: str, key: str, data: Mapping[str, Any], crawl: Mapping[str, Any]) -> Record:

@@ -1,14 +1,16 @@
 """From the videos in answers to writes of `videos`: one document per video, put together from several lists.
 
 An answer says only part of what is known of a video. A known value replaces an older one, and an unknown one takes
-nothing away.
+nothing away. The answers of one run within `SAME_OBSERVATION` are one observation: what the later ones add to a spell
+that began with it belongs to the spell. Each list has its own count of plays: it is a change only if the same list had
+another count before.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -16,24 +18,44 @@ from typing import Any
 from pymongo import UpdateMany, UpdateOne
 
 from xingtu_crawler.items import SCHEMA_VERSION
-from xingtu_crawler.items.videos import FIELDS, VideoFact
+from xingtu_crawler.items.videos import FIELDS, PLAY_FIELDS, VideoFact, stored
 from xingtu_crawler.storage import projection
 from xingtu_crawler.storage.collections import PENDING, VIDEOS
 from xingtu_crawler.storage.writer import Write
 
 SAME_OBSERVATION = timedelta(minutes=10)
-"""A run that sees a video again within this time, with nothing new, has observed it once: the search and the details
-show the same videos."""
+"""A run that sees a video again within this time has observed it once: the search and the details show the same
+videos."""
 _REMEMBERED = 4096
 """Videos to remember: those of some pages. An author's details follow the author's page by two or three pages."""
 _VOLATILE = frozenset({"url", "cover", "video_tag"})
 """Stored but no part of the content: URLs that are signed anew, and the reason why the search shows the video."""
-_CONTENT = tuple(name for name in FIELDS if name not in _VOLATILE)
+_LASTING = frozenset({"created_at", "published_at"})
+"""No part of the content, as they never change: another value is another list's, or a correction."""
+_DERIVED = frozenset({"play", "play_from"})
+"""No part of the content: one of the counts, which are."""
+_CONTENT = tuple(name for name in FIELDS if name not in _VOLATILE | _LASTING | _DERIVED)
+_SAME_TIME_MS = 600_000
+"""Two lists give one time if they differ by less, in milliseconds."""
+_EXACT_LIST = "search.last_10_items"
+"""The list whose `created_at` is preferred."""
+_BLANK = stored(dict.fromkeys(FIELDS))
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def content_of(data: Mapping[str, Any]) -> Hashable:
     """Return what must be equal for two states of a video to be the same content."""
     return tuple(data.get(name) for name in _CONTENT)
+
+
+def with_first_counts(states: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the states of a video in the order of time, in which a list's first count also holds before it."""
+    first: dict[str, Any] = {}
+    for state in states:
+        for name in PLAY_FIELDS:
+            if name not in first and state.get(name) is not None:
+                first[name] = state[name]
+    return [{**first, **{name: value for name, value in state.items() if value is not None}} for state in states]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +69,7 @@ class _Stored:
     def covers(self, fact: VideoFact, fetched_at: datetime) -> bool:
         """Return whether an answer is the same observation: at about the same time, with no new value."""
         return abs(fetched_at - self.fetched_at) < SAME_OBSERVATION and all(
-            value is None or (name in self.known if name in _VOLATILE else self.known.get(name) == value)
+            value is None or (self.known.get(name) == value if name in _CONTENT else name in self.known)
             for name, value in fact.data.items()
         )
 
@@ -137,7 +159,7 @@ def video(
             **projection.first_bookkeeping(fetched_at),
         }
         identity = {"_id": fact.item_id, "item_id": fact.item_id, "star_id": fact.star_id}
-        new = {**identity, "data": fact.data, "crawl": crawl}
+        new = {**identity, "data": stored(fact.data), "crawl": crawl}
     return Write(VIDEOS, upsert, late if history else fill, new)
 
 
@@ -152,34 +174,80 @@ def _replaced(
     fact: VideoFact, known: Mapping[str, Any], fetched_at: datetime, *, run_id: str, history: bool
 ) -> dict[str, Any]:
     """Return the expression of the document after an answer; it reads the document before it."""
+    of_this_run = {
+        "$and": [
+            {"$eq": ["$crawl.run_id", run_id]},
+            {"$gt": ["$crawl.fetched_at", fetched_at - SAME_OBSERVATION]},
+        ]
+    }
+    began_now = {"$and": [of_this_run, {"$eq": ["$crawl.changed_at", "$crawl.fetched_at"]}]}
+    equal = [_is_same(name, known[name]) for name in _CONTENT if name in known]
     same = {
         "$and": [
             {"$ne": [{"$type": "$crawl.fetched_at"}, "missing"]},  # a new video has nothing that could be the same
-            *({"$eq": [f"$data.{name}", {"$literal": known[name]}]} for name in _CONTENT if name in known),
+            {"$or": [began_now, {"$and": equal}]},
         ]
     }
-    recent = {"$gt": ["$crawl.fetched_at", fetched_at - SAME_OBSERVATION]}
-    again = {"$and": ["$$same", {"$eq": ["$crawl.run_id", run_id]}, recent]}
+    again = {"$and": ["$$same", of_this_run]}
     sources = {"$setUnion": [{"$ifNull": ["$crawl.sources", []]}, list(fact.sources)]}
     values = {name: {"$literal": known[name]} if name in known else f"$data.{name}" for name in _CONTENT}
+    content = {"schema_version": SCHEMA_VERSION, "content_hash": "$$text", "sources": sources}
     crawl = {
         "run_id": run_id,
         "fetched_at": fetched_at,
-        "schema_version": SCHEMA_VERSION,
-        "content_hash": text_expression(values),
-        "sources": sources,
+        **content,
         **projection.bookkeeping(same="$$same", fetched_at=fetched_at),
     }
+    plain = {name: value for name, value in known.items() if name not in _DERIVED and name != "created_at"}
     fields: dict[str, Any] = {
         "item_id": {"$literal": fact.item_id},
         "star_id": {"$ifNull": ["$star_id", {"$literal": fact.star_id}]},
-        "data": {"$mergeObjects": [dict.fromkeys(fact.data), "$data", {"$literal": known}]},
-        "crawl": {"$cond": [again, {"$mergeObjects": ["$crawl", {"sources": sources}]}, crawl]},
+        "data": {"$mergeObjects": [_BLANK, "$data", {"$literal": plain}, _preferred(fact, known)]},
+        "crawl": {"$cond": [again, {"$mergeObjects": ["$crawl", content]}, crawl]},
     }
     if history:
         fields[PENDING] = projection.ending(same="$$same")
-    # The comparison is sent once: it costs on the way and on the server.
-    return {"$let": {"vars": {"same": same}, "in": {"$mergeObjects": ["$$ROOT", fields]}}}
+    # What is used more than once is sent once: it costs on the way and on the server.
+    shared = {"same": same, "text": text_expression(values), "takes": _takes_play(known, of_this_run)}
+    return {"$let": {"vars": shared, "in": {"$mergeObjects": ["$$ROOT", fields]}}}
+
+
+def _is_same(name: str, value: object) -> dict[str, Any]:
+    """Return the condition that a known value is no change."""
+    equal = {"$eq": [f"$data.{name}", {"$literal": value}]}
+    if name not in PLAY_FIELDS:
+        return equal
+    return {"$or": [equal, {"$lte": [f"$data.{name}", None]}]}  # this list has not shown the video before
+
+
+def _takes_play(known: Mapping[str, Any], of_this_run: dict[str, Any]) -> Any:
+    """Return the condition that `play` is taken from this answer.
+
+    Within one observation the preferred list has it. After that, the first list whose own count has changed.
+    """
+    if "play_from" not in known:
+        return False
+    no_better = list(PLAY_FIELDS[PLAY_FIELDS.index(known["play_from"]) :])
+    unchanged = [_is_same(name, known[name]) for name in PLAY_FIELDS if name in known]
+    return {
+        "$or": [
+            {"$lte": ["$data.play_from", None]},
+            {"$cond": [of_this_run, {"$in": ["$data.play_from", no_better]}, {"$not": {"$and": unchanged}}]},
+        ]
+    }
+
+
+def _preferred(fact: VideoFact, known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the expressions of the fields in which lists disagree, without a change."""
+    fields: dict[str, Any] = {}
+    for name in _DERIVED.intersection(known):
+        fields[name] = {"$cond": ["$$takes", {"$literal": known[name]}, f"$data.{name}"]}
+    if (created := known.get("created_at")) is not None:
+        distance = {"$abs": {"$subtract": [{"$ifNull": ["$data.created_at", _EPOCH]}, created]}}
+        is_near = {"$lt": [distance, _SAME_TIME_MS]}
+        is_exact = _EXACT_LIST in fact.sources
+        fields["created_at"] = created if is_exact else {"$cond": [is_near, "$data.created_at", created]}
+    return fields
 
 
 def _late_answer(fact: VideoFact, known: Mapping[str, Any], fetched_at: datetime) -> dict[str, Any]:
