@@ -22,6 +22,9 @@ from xingtu_crawler.api.endpoints import DETAILS, PAGE_SIZE, SEARCH, Platform
 VOLATILE = {"avatar_uri", "modify_time", "base64_qrcode", "qrcode_url", "base_resp", "extra_data", "items"}
 """Fields of the sandbox's answers that are new at every call, or are about the call: by name, at any depth."""
 VIDEO_LISTS = ("masterpiece_videos", "newest_videos", "order_hot_videos", "personal_hot_videos")
+COUNTS = {"vv of items", "vv of last_10", "vv of rec"}
+NO_CONTENT = {"item_id", "video_tag", "item_create_time", "item_publish_time"}
+"""Fields of a video that are of the search, or never change."""
 
 Entity = tuple[str, str]
 """Collection and `_id`."""
@@ -34,10 +37,12 @@ class Oracle:
         self._connection = http.client.HTTPConnection(urlsplit(where.sandbox.base_url).netloc)
         self._last: dict[Entity, str] = {}
         self._videos: dict[str, dict[str, Any]] = {}
+        self._changed_today: set[str] = set()
         self.spells: Counter[Entity] = Counter()
 
     def observe(self, authors: int) -> None:
         """Ask for everything as it is today."""
+        self._changed_today.clear()
         star_ids: list[str] = []
         for page in range(1, (authors + PAGE_SIZE - 1) // PAGE_SIZE + 1):
             for author in self._ask(SEARCH.path, page=page)["authors"]:
@@ -61,11 +66,18 @@ class Oracle:
         self._last[entity] = content
 
     def _see_videos(self, facts: dict[str, dict[str, Any]]) -> None:
-        """What is known wins, what is not supplied takes nothing away."""
+        """What is known wins, what is not supplied takes nothing away; a list's first count is no change.
+
+        The lists of one day are one observation.
+        """
         for item_id, known in facts.items():
+            is_new = item_id not in self._videos
             before = self._videos.setdefault(item_id, {})
-            changed = any(before.get(name) != value for name, value in known.items())
-            self.spells["videos", item_id] += changed
+            if is_new or any(
+                before.get(name) != value for name, value in known.items() if name in before or name not in COUNTS
+            ):
+                self.spells["videos", item_id] += item_id not in self._changed_today
+                self._changed_today.add(item_id)
             before.update(known)
 
 
@@ -77,16 +89,22 @@ def _lasting(value: Any) -> Any:
 
 def _in_search(author: dict[str, Any]) -> dict[str, dict[str, Any]]:
     facts: defaultdict[str, dict[str, Any]] = defaultdict(dict)
-    for video in (*author["items"], *json.loads(author["attribute_datas"]["last_10_items"])):
-        for name, value in video.items():
-            if name not in {"item_id", "video_tag"}:  # the tag is of the search, and no content
-                facts[video["item_id"]].setdefault("created" if name == "item_create_time" else name, str(value))
+    for source, videos in (("items", author["items"]), ("last_10", _last_10(author))):
+        for video in videos:
+            for name, value in video.items():
+                if name not in NO_CONTENT:
+                    facts[video["item_id"]][f"vv of {source}" if name == "vv" else name] = str(value)
     return facts
+
+
+def _last_10(author: dict[str, Any]) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads(author["attribute_datas"]["last_10_items"])
+    return found
 
 
 def _in_recommended(data: dict[str, Any]) -> dict[str, dict[str, Any]]:
     videos = [video for name in VIDEO_LISTS for video in data[name]]
-    return {video["item_id"]: {"vv": str(video["play"]), "created": str(video["create_time"])} for video in videos}
+    return {video["item_id"]: {"vv of rec": str(video["play"])} for video in videos}
 
 
 @dataclass(slots=True)

@@ -49,7 +49,7 @@ def is_same(raw: Any, kept: Any, name: str, zeros: bool) -> bool:
     if kept is None:
         no_time = name.endswith(("_time", "_timestamp")) and str(raw) in ("0", "-0", "0.0", "-0.0")
         not_supplied = zeros and name not in FILLED and str(raw) in ("0", "False", "0.0", "-0.0", "[]")
-        same |= raw == "" or no_time or not_supplied
+        same |= raw in ("", [], {}) or no_time or not_supplied
     elif isinstance(kept, bool):
         same |= str(raw).lower() in (("true", "1") if kept else ("false", "0"))
     elif isinstance(kept, dict):  # an empty object gets all fields of its model, as null
@@ -57,7 +57,9 @@ def is_same(raw: Any, kept: Any, name: str, zeros: bool) -> bool:
     elif not isinstance(raw, bool):
         figure = number(raw)
         if isinstance(kept, datetime):
-            same |= figure == number(kept.timestamp())
+            seconds = number(kept.timestamp())
+            assert seconds is not None
+            same |= figure in (seconds, seconds + 8 * 3600)  # a time that is 8 hours ahead is corrected
         elif isinstance(kept, float):
             same |= isinstance(raw, int | str) and figure is not None and float(figure) == kept
         elif isinstance(kept, int):

@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Endpoint
-from xingtu_crawler.dataset.codebook import CRAWL_FIELDS, INDEX, describe, endpoints, index, pages, write
+from xingtu_crawler.dataset.codebook import CRAWL_FIELDS, INDEX, describe, endpoints, index, pages, variables, write
 from xingtu_crawler.items import MODELS, VOLATILE, Payload
-from xingtu_crawler.items.fields import Text, about
-from xingtu_crawler.items.videos import FIELDS
+from xingtu_crawler.items.corrections import CORRECTIONS
+from xingtu_crawler.items.fields import Evidence, Privacy, Text, about
+from xingtu_crawler.items.videos import CLASSES, FIELDS
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "docs" / "codebook"
@@ -61,11 +64,59 @@ def test_volatile_paths_are_fields_and_are_marked(endpoint: str) -> None:
         assert is_marked == any(path == one or path.startswith((f"{one}.", f"{one}[")) for one in VOLATILE[endpoint])
 
 
-def test_every_row_has_three_cells() -> None:
-    for text in (*pages().values(), index(FOLDER)):
+def test_every_row_has_five_cells() -> None:
+    for text in (*pages().values(), index(FOLDER).partition("## `crawl`")[2]):
         rows = [line for line in text.splitlines() if line.startswith("| `")]
         assert rows
-        assert all(line.replace(r"\|", "").count("|") == 4 for line in rows)
+        assert all(line.replace(r"\|", "").count("|") == 6 for line in rows)
+
+
+@pytest.mark.parametrize("endpoint", sorted(MODELS))
+def test_every_field_has_an_evidence_and_a_privacy_class(endpoint: str) -> None:
+    for doc in describe(MODELS[endpoint]):
+        assert doc.evidence in get_args(Evidence), doc.path
+        assert doc.privacy in get_args(Privacy), doc.path
+
+
+def test_a_field_without_classes_is_found() -> None:
+    class Odd(Payload):
+        name: Text = about("Odd.")
+
+    assert [(doc.evidence, doc.privacy) for doc in describe(Odd)] == [("", "")]
+
+
+def test_what_identifies_an_author_is_never_of_class_none() -> None:
+    classes = {doc.path.rpartition(".")[2]: doc.privacy for endpoint in MODELS for doc in describe(MODELS[endpoint])}
+
+    assert {classes[name] for name in ("nick_name", "avatar_uri", "has_phone", "core_user_id", "sec_uid")} == {"direct"}
+    assert {classes[name] for name in ("star_id", "author_id", "item_id")} == {"id"}
+    assert {classes[name] for name in ("follower", "price", "city", "gender", "mcn_name", "expected_play_num")} == {
+        "quasi"
+    }
+    assert {classes[name] for name in ("item_title", "mcn_introduction")} == {"free_text"}
+    assert classes["base_resp"] == "none"
+
+
+def test_the_page_of_videos_has_the_fields_with_their_classes() -> None:
+    rows = re.findall(
+        r"^\| `data\.(\w+)`(?: †)? \| .+? \| (\w+) \| (\w+) \|$",
+        (FOLDER / "videos.md").read_text(encoding="utf-8"),
+        re.MULTILINE,
+    )
+
+    assert {name: (evidence, privacy) for name, evidence, privacy in rows} == CLASSES
+    assert list(CLASSES) == list(FIELDS)
+
+
+def test_the_index_says_which_call_returns_what_and_what_is_corrected() -> None:
+    text = index(FOLDER)
+
+    assert variables()["expected_play_num"] == ["search"]
+    assert variables()["follower"] == ["search", "base_info"]
+    (only_search,) = [line for line in text.splitlines() if line.startswith("| `search` only |")]
+    assert "`expected_play_num`" in only_search
+    assert all(correction.field in text for correction in CORRECTIONS)
+    assert all(word in text for word in ("3.1892", "植入视频", "`is_open` is true", "`video_type` 92"))
 
 
 def test_the_fields_of_crawl_and_of_videos_are_described() -> None:

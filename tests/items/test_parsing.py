@@ -435,12 +435,39 @@ def test_ids_that_are_numbers_are_the_same_ids(
 
 
 @pytest.mark.parametrize("endpoint", ["base_info", "marketing_info", "rec_videos", "video_distribution", "search"])
-@pytest.mark.parametrize("payload", [None, [], "x", 5, True, {}, {"base_resp": {"status_code": 0}}, {"zzz": 1}])
+@pytest.mark.parametrize("payload", [None, [], "x", 5, True, {}, {"zzz": 1}])
 def test_what_is_no_answer_of_the_endpoint_is_refused(endpoint: str, payload: object) -> None:
     with pytest.raises(IdentityError) as refused:
         parse(endpoint, payload, star_id=STAR_ID)
 
     assert "\n" not in str(refused.value)
+
+
+@pytest.mark.parametrize("endpoint", ["base_info", "marketing_info", "rec_videos", "video_distribution"])
+def test_the_status_layer_alone_is_an_empty_answer(endpoint: str) -> None:
+    parsed = parse(endpoint, {"base_resp": {"status_code": 0}}, star_id=STAR_ID)
+
+    assert parsed.unparsed == {}
+    assert {name for name, value in parsed.data.items() if value is not None} == {"base_resp"}
+
+
+def test_an_empty_text_or_list_in_place_of_an_object_is_empty(
+    search: dict[str, Any], marketing: dict[str, Any], base: dict[str, Any]
+) -> None:
+    search["extra_data"] = ""
+    search["task_infos"][0]["price_infos"][0]["price_extra_info"] = []
+    search["attribute_datas"]["tags_relation"] = "[]"
+    marketing["price_info"][0]["price_extra_info"] = ""
+    marketing["price_info"][1] |= {"activity_info": "", "template_list": {}}
+    base["tags_relation"] = []
+
+    parsed = [
+        parse("search", search, star_id=None),
+        parse("marketing_info", marketing, star_id=STAR_ID),
+        parse("base_info", base, star_id=STAR_ID),
+    ]
+
+    assert [list(each.unparsed) for each in parsed] == [["attribute_datas.last_10_items"], [], []]
 
 
 def test_an_answer_with_one_list_is_an_answer() -> None:

@@ -34,7 +34,12 @@ def test_recommended_videos(payloads: dict[str, Any]) -> None:
     ]
     assert {fact.star_id for fact in facts} == {STAR_ID}
     assert all(list(fact.data) == list(FIELDS) for fact in facts)
-    assert filled(facts[0]) == {"created_at": datetime(2025, 9, 25, 19, 39, 4, tzinfo=UTC), "play": 8543418}
+    assert filled(facts[0]) == {
+        "created_at": datetime(2025, 9, 25, 11, 39, 4, tzinfo=UTC),
+        "play": 8543418,
+        "play_from": "play_in_rec",
+        "play_in_rec": 8543418,
+    }
 
 
 def test_a_video_in_several_lists_is_one_fact(payloads: dict[str, Any]) -> None:
@@ -63,6 +68,7 @@ def test_videos_of_the_search(payloads: dict[str, Any]) -> None:
         "item_id": "7604417718469233650",
         "item_title": "标题",
         "item_create_time": "1772962802",
+        "item_publish_time": "1772967600",
         "vv": "1",
         "like_cnt": "2",
         "comment_cnt": "0",
@@ -84,11 +90,15 @@ def test_videos_of_the_search(payloads: dict[str, Any]) -> None:
 
     both, recent = facts_of("search", payload)
 
-    assert both.sources == ("search.items", "search.last_10_items")
+    assert both.sources == ("search.last_10_items", "search.items")
     assert filled(both) == {
         "title": "标题",
         "created_at": datetime(2026, 3, 8, 9, 40, 2, tzinfo=UTC),
-        "play": 67750569,
+        "published_at": datetime(2026, 3, 8, 11, tzinfo=UTC),
+        "play": 1,
+        "play_from": "play_in_last_10",
+        "play_in_last_10": 1,
+        "play_in_items": 67750569,
         "like": 2,
         "comment": 0,
         "share": 4,
@@ -101,6 +111,8 @@ def test_videos_of_the_search(payloads: dict[str, Any]) -> None:
     assert filled(recent) == {
         "title": "t",
         "play": 1,
+        "play_from": "play_in_last_10",
+        "play_in_last_10": 1,
         "like": 2,
         "comment": 3,
         "share": 4,
@@ -115,7 +127,7 @@ def test_a_cut_list_costs_only_itself(payloads: dict[str, Any]) -> None:
     assert (fact.item_id, fact.sources, filled(fact)) == (
         "7604417718469233650",
         ("search.items",),
-        {"play": 67750569, "video_tag": 3},
+        {"play": 67750569, "play_from": "play_in_items", "play_in_items": 67750569, "video_tag": 3},
     )
 
 

@@ -21,7 +21,9 @@ def test_the_details_have_the_shape_of_the_examples(endpoint: str) -> None:
         for platform in Platform:
             seen |= set(paths(json.loads(RENDERERS[endpoint](POPULATION, index, platform, 3))))
     fills = {("$.order_hot_videos[]", "dict")}  # empty in the sample
-    assert {path for path in seen if not path[0].startswith("$.order_hot_videos[]")} == shape - fills
+    # What the sample lacks: a paid video, and a price per 1,000 plays.
+    lacking = ("$.order_hot_videos[]", "$.price_info[].price_extra_info")
+    assert {path for path in seen if not path[0].startswith(lacking)} == shape - fills
     inside = {(path.replace("order_hot", "newest"), kind) for path, kind in seen if "order_hot" in path}
     assert inside <= seen
 
@@ -46,6 +48,10 @@ def test_placeholders_are_not_offers() -> None:
         for price in answer["price_info"]:
             if price["task_category"] == 103:
                 assert (price["price"], price["enable"], price["online_status"]) == (100, False, 2)
+            elif price["video_type"] == 92:
+                bounds = price["price_extra_info"]
+                assert 10 <= price["price"] < 30
+                assert int(bounds["floor_price"]) < int(bounds["ceiling_price"])
             else:
                 assert price["price"] > 100
 

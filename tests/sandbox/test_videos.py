@@ -28,6 +28,17 @@ def test_plays_of_a_video_never_fall(index: int, day: int) -> None:
     today, tomorrow = (videos.at(POPULATION, index, [newest], when)[0] for when in (day, day + 1))
     assert today.item_id == tomorrow.item_id
     assert today.plays <= tomorrow.plays
+    assert today.rec_plays <= tomorrow.rec_plays
+
+
+@given(index=st.integers(0, 1_999), day=st.integers(0, 100))
+def test_lists_have_their_own_times_and_counts(index: int, day: int) -> None:
+    for video in videos.at(POPULATION, index, range(40, 61), day):
+        assert 4 <= video.item_create_time - video.create_time <= 59
+        assert 3 <= video.rec_create_time - video.create_time - 8 * 3600 <= 189
+        assert video.create_time < video.item_publish_time < video.create_time + DAY_SECONDS
+        assert video.item_plays <= video.plays <= video.rec_plays
+        assert video.item_plays >= 0.82 * video.plays
 
 
 def test_item_ids_are_unique_among_authors() -> None:

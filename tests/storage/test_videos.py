@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from pymongo.asynchronous.database import AsyncDatabase
 
-from xingtu_crawler.items.videos import FIELDS, VideoFact
+from xingtu_crawler.items.videos import FIELDS, VideoFact, stored
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.videos import SAME_OBSERVATION, Videos, video
@@ -23,7 +23,9 @@ Database = AsyncDatabase[dict[str, Any]]
 
 STAR_ID = "7000000000000000001"
 OTHER = "7000000000000000002"
-SEARCH, NEWEST = "search.items", "rec_videos.newest_videos"
+SEARCH, NEWEST, LAST_10 = "search.items", "rec_videos.newest_videos", "search.last_10_items"
+COUNTED = {SEARCH: "play_in_items", NEWEST: "play_in_rec", LAST_10: "play_in_last_10"}
+BLANK = stored(dict.fromkeys(FIELDS))
 LONG = SAME_OBSERVATION / timedelta(minutes=1)
 """Minutes after which a video counts as observed again by the same run."""
 
@@ -36,7 +38,8 @@ def at(minute: float) -> datetime:
 
 
 def fact(source: str, known: Mapping[str, Any], star_id: str = STAR_ID, item_id: str = "v1") -> VideoFact:
-    return VideoFact(item_id, star_id, (source,), {**dict.fromkeys(FIELDS), **known})
+    counts = {COUNTED[source]: known["play"], "play_from": COUNTED[source]} if "play" in known else {}
+    return VideoFact(item_id, star_id, (source,), {**dict.fromkeys(FIELDS), **known, **counts})
 
 
 def said(minute: float, source: str = NEWEST, star_id: str = STAR_ID, *, history: bool = True, **known: Any) -> Write:
@@ -80,9 +83,13 @@ async def test_a_video_has_what_any_answer_said_of_it(writer: BulkWriter, mongo_
     document = await only(mongo_db)
     assert (document["_id"], document["item_id"], document["star_id"]) == ("v1", "v1", STAR_ID)
     assert document["data"] == {
-        **dict.fromkeys(FIELDS),
+        **BLANK,
         "title": "a",
-        "play": 20,
+        # `play` stays: no list has changed its own count.
+        "play": 10,
+        "play_from": "play_in_items",
+        "play_in_items": 10,
+        "play_in_rec": 20,
         "like": 5,
         "created_at": at(-100),
     }
@@ -93,7 +100,13 @@ async def test_a_video_has_what_any_answer_said_of_it(writer: BulkWriter, mongo_
 
 async def test_a_video_has_every_field_from_its_first_moment(writer: BulkWriter, mongo_db: Database) -> None:
     await write(writer, said(0, play=0, is_high_quality=False))
-    assert (await only(mongo_db))["data"] == {**dict.fromkeys(FIELDS), "play": 0, "is_high_quality": False}
+    assert (await only(mongo_db))["data"] == {
+        **BLANK,
+        "play": 0,
+        "play_from": "play_in_rec",
+        "play_in_rec": 0,
+        "is_high_quality": False,
+    }
 
 
 async def test_a_video_without_known_values_has_its_times_all_the_same(writer: BulkWriter, mongo_db: Database) -> None:
@@ -109,11 +122,11 @@ async def test_a_late_answer_takes_nothing_from_a_video_and_fills_in_what_is_unk
     await write(writer, said(5, play=20, history=history), said(3, SEARCH, play=10, title="a", history=history))
     document = await only(mongo_db)
     assert (document["data"]["play"], document["data"]["title"]) == (20, "a")
-    assert document["crawl"]["content_hash"] == "a||20||||||"
+    assert document["crawl"]["content_hash"] == "a||20|10||||||"
     assert document["crawl"]["fetched_at"] == at(5)
     assert document["crawl"]["sources"] == [NEWEST, SEARCH]
     ended = await mongo_db.history.find().to_list()
-    assert [(each["data"]["play"], each["content_hash"]) for each in ended] == [(10, "a||10||||||")][:history]
+    assert ended == []
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
@@ -162,7 +175,9 @@ async def test_in_one_run_a_video_with_nothing_new_is_not_written_again(writer: 
     assert await only(mongo_db) == before
 
 
-async def test_what_is_new_of_a_video_is_written_in_the_same_run_too(writer: BulkWriter, mongo_db: Database) -> None:
+async def test_what_is_new_in_the_same_run_belongs_to_the_spell_that_began_with_it(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
     videos = Videos("run", history=True)
     await record(writer, videos, 0, fact(SEARCH, {"play": 10}))
     answers: list[dict[str, Any]] = [{"play": 11}, {"url": "u"}, {"play": 11, "like": 0}]
@@ -171,10 +186,86 @@ async def test_what_is_new_of_a_video_is_written_in_the_same_run_too(writer: Bul
     document = await only(mongo_db)
     assert (document["data"]["play"], document["data"]["url"], document["data"]["like"]) == (11, "u", 0)
     crawl = document["crawl"]
-    # The address is no content: it was added to the observation of a minute before.
-    assert (crawl["spell"], crawl["changed_at"], crawl["fetched_at"], crawl["observations"]) == (3, at(3), at(3), 1)
+    assert (crawl["spell"], crawl["changed_at"], crawl["fetched_at"], crawl["observations"]) == (1, at(0), at(0), 1)
+    assert crawl["content_hash"] == "|||11|0|||||"
+    assert await mongo_db.history.count_documents({}) == 0
+
+
+async def test_counts_of_other_lists_are_no_change(writer: BulkWriter, mongo_db: Database) -> None:
+    for day in range(3):
+        minute = day * 1440
+        videos = Videos(f"run-{day}", history=True)
+        await record(writer, videos, minute, fact(SEARCH, {"play": 80}))
+        await record(writer, videos, minute + 1, fact(LAST_10, {"play": 100, "title": "a", "created_at": at(-500)}))
+        await record(writer, videos, minute + 2, fact(NEWEST, {"play": 103, "created_at": at(-497)}))
+    document = await only(mongo_db)
+    assert document["data"] == {
+        **BLANK,
+        "title": "a",
+        "created_at": at(-500),
+        "play": 100,
+        "play_from": "play_in_last_10",
+        "play_in_items": 80,
+        "play_in_last_10": 100,
+        "play_in_rec": 103,
+    }
+    assert (document["crawl"]["spell"], document["crawl"]["observations"]) == (1, 3)
+    assert await mongo_db.history.count_documents({}) == 0
+
+
+async def test_a_change_in_all_lists_is_one_spell_whose_play_is_of_the_preferred_list(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    for day, plays in enumerate([100, 200, 200, 300]):
+        videos = Videos(f"run-{day}", history=True)
+        for minute, (source, count) in enumerate([(SEARCH, plays - 9), (NEWEST, plays + 7), (LAST_10, plays)]):
+            await record(writer, videos, day * 1440 + minute, fact(source, {"play": count}))
+    document = await only(mongo_db)
     ended = await mongo_db.history.find(sort=[("valid_from", 1)]).to_list()
-    assert [(each["valid_from"], each["observations"]) for each in ended] == [(at(0), 1), (at(1), 1)]
+    assert [(each["valid_from"], each["data"]["play"]) for each in ended] == [(at(0), 100), (at(1440), 200)]
+    assert (document["data"]["play"], document["data"]["play_from"]) == (300, "play_in_last_10")
+    assert (document["crawl"]["spell"], document["crawl"]["changed_at"]) == (3, at(3 * 1440))
+
+
+async def test_a_video_that_leaves_the_preferred_list_has_the_count_of_the_next(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await write(writer, said(0, LAST_10, play=100), said(1, NEWEST, play=103), said(2000, NEWEST, play=150))
+    document = await only(mongo_db)
+    assert (document["data"]["play"], document["data"]["play_from"]) == (150, "play_in_rec")
+    assert (document["data"]["play_in_last_10"], document["crawl"]["spell"]) == (100, 2)
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
+async def test_the_time_of_the_upload_does_not_depend_on_the_order(
+    writer: BulkWriter, mongo_db: Database, order: tuple[int, ...]
+) -> None:
+    told = [(LAST_10, at(0)), (NEWEST, at(2)), (SEARCH, at(1))]
+    for minute, number in enumerate(order):
+        source, created_at = told[number]
+        await write(writer, said(minute, source, play=1, created_at=created_at))
+    document = await only(mongo_db)
+    assert document["data"]["created_at"] == at(0)
+    assert document["crawl"]["spell"] == 1
+
+
+async def test_a_time_that_was_stored_wrong_is_corrected_without_a_spell(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await write(writer, said(0, play=1, created_at=at(480)), said(2000, play=1, created_at=at(0)))
+    document = await only(mongo_db)
+    assert document["data"]["created_at"] == at(0)
+    assert (document["crawl"]["spell"], document["crawl"]["observations"]) == (1, 2)
+
+
+async def test_a_document_of_an_older_schema_is_not_contradicted_by_counts_by_list(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    await write(writer, said(0, play=100, like=1))
+    await mongo_db.videos.update_one({}, {"$unset": {"data.play_in_rec": 1, "data.play_from": 1}})
+    await write(writer, said(2000, LAST_10, play=120, like=1))
+    document = await only(mongo_db)
+    assert (document["data"]["play"], document["crawl"]["spell"]) == (120, 1)
 
 
 async def test_a_run_observes_a_video_anew_after_a_while(writer: BulkWriter, mongo_db: Database) -> None:
@@ -215,7 +306,7 @@ async def test_another_crawl_may_have_changed_a_video_that_is_remembered(
 ) -> None:
     videos = Videos("run", history=True)
     await record(writer, videos, 0, fact(SEARCH, {"play": 10}))
-    await write(writer, said(LONG / 2, play=11))
+    await write(writer, said(LONG / 2, SEARCH, play=11))
     await record(writer, videos, LONG, fact(SEARCH, {"play": 10}))
     crawl = (await only(mongo_db))["crawl"]
     assert (crawl["spell"], crawl["changed_at"], crawl["observations"]) == (3, at(LONG), 1)
@@ -280,8 +371,10 @@ async def test_in_whatever_order_no_value_is_lost_and_the_newest_one_stands(
         await write(writer, said(number * 20, source, star_id, **known))
     document = await only(mongo_db)
     newest = told[-1][2]
-    assert {name: document["data"][name] for name in newest} == newest
-    for name in FIELDS:
+    for name, value in newest.items():
+        shown = COUNTED[told[-1][1]] if name == "play" else name
+        assert document["data"][shown] == value
+    for name in BLANK:
         assert (document["data"][name] is None) == all(name not in known for _, _, known, _ in told)
     assert document["crawl"]["sources"] == sorted({source for _, source, _, _ in told})
 

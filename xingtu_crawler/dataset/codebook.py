@@ -13,6 +13,7 @@ from typing import Annotated, Any, get_args, get_origin
 
 from xingtu_crawler.api.endpoints import DETAILS, SEARCH, Endpoint
 from xingtu_crawler.items import MODELS, VOLATILE, Part
+from xingtu_crawler.items.corrections import CORRECTIONS
 
 INDEX = "README.md"
 
@@ -96,6 +97,34 @@ _SCALARS: dict[object, str] = {
     Any: "any value",
 }
 
+CRAWL_PRIVACY: dict[str, str] = {"request_id": "id", "unparsed": "free_text", "unknown_fields": "free_text"}
+"""The privacy class of those fields of `crawl` that are not `none`. All are documented: this project sets them."""
+
+_CLASSES = """\
+- **Evidence** says how a meaning is known. `documented`: the provider or the marketplace documents it, or answers
+  prove it. `by_name`: it is what the name says, and no answer contradicts. `guess`: it is inferred; do not build on
+  it.
+- **Privacy** is the class of a field. `direct` identifies a person. `id` is an id that anyone can look up. `quasi`
+  identifies in combination: exact followers alone identify almost every author. `free_text` may hold anything.
+  `none` is nothing about a person. A dataset without `direct` and `id` is pseudonymous, not anonymous.
+"""
+
+_TRAPS = """\
+- `price_20_60` and `price_60` mix two rate cards. Before 2026 they are a 21-60 s video and a longer one; on the
+  card of 2026 they are 植入视频 (product placement) and 定制视频 (custom video). Of 93 authors seen, 52 have
+  植入视频 in `price_20_60`. `desc` of the same `video_type` in `author_marketing_info` says which it is.
+- CPM is an identity: price / `expected_play_num` x 1000. CPE is none: `sn_prospective_1_20_cpe` of the provider's
+  sample is 3.1892, and price / (plays x interaction rate) is 2.3140. Take CPE as given, and do not derive
+  interactions from the rate.
+- `is_open` is true for placeholders too. An offer has `enable: true`; a placeholder has `enable: false` and price
+  100.
+- A price with `video_type` 92 is yuan per 1,000 natural plays, not yuan per video. Leave it out of comparisons of
+  prices.
+- `lowest_price` is not the minimum of `price_info`, and `fans_increment_within_30d` is often implausible.
+- Plays of one video differ by list, without a change: `items` shows up to 17 % fewer than `last_10_items`. Compare
+  counts of the same list: `play_in_last_10`, `play_in_rec` and `play_in_items` of [videos](videos.md).
+"""
+
 _RULES = """\
 - Every typed field may be null: the value was not supplied, was empty, or did not fit (then it is in `crawl.unparsed`).
 - Ids are strings, as they have up to 19 digits. Money is yuan. Counts are raw counts.
@@ -110,11 +139,16 @@ _RULES = """\
 
 @dataclass(frozen=True, slots=True)
 class FieldDoc:
-    """A line of the codebook: the path below `data`, the stored type, the meaning."""
+    """A line of the codebook: the path below `data`, the stored type, the meaning, its evidence, the privacy class.
+
+    The last two are empty where the field has none; a test keeps that from happening.
+    """
 
     path: str
     type: str
     description: str
+    evidence: str = ""
+    privacy: str = ""
 
 
 def describe(model: type[Part]) -> Iterator[FieldDoc]:
@@ -144,10 +178,51 @@ def index(folder: Path) -> str:
     lines += ["", "| collection | what |", "|---|---|"]
     lines += [f"| [{e.collection}]({e.collection}.md) | {_subject(e)} |" for e in endpoints()]
     lines += [f"| [{path.stem}]({path.name}) | {_heading(path)} |" for path in others]
-    lines += ["", "## Rules for all pages", "", _RULES, "## `crawl`: where a document comes from", ""]
-    lines += ["| field | stored type | meaning |", "|---|---|---|"]
-    lines += [_row(f"crawl.{name}", kind, text) for name, (kind, text) in CRAWL_FIELDS.items()]
+    lines += ["", "## Rules for all pages", "", _RULES + _CLASSES]
+    lines += ["## What is easily read wrong", "", _TRAPS, "## Corrections", ""]
+    lines += ["The models correct these values. Every other value is stored as it came, in the declared type.", ""]
+    lines += ["| field | what | why | how it is detected |", "|---|---|---|---|"]
+    lines += [f"| {one.field} | {one.what} | {one.why} | {one.detection} |" for one in CORRECTIONS]
+    lines += ["", *_calls(), "", "## `crawl`: where a document comes from", "", *_HEAD]
+    lines += [
+        _row(f"crawl.{name}", kind, text, "documented", CRAWL_PRIVACY.get(name, "none"))
+        for name, (kind, text) in CRAWL_FIELDS.items()
+    ]
     return "\n".join(lines) + "\n"
+
+
+def variables() -> dict[str, list[str]]:
+    """Return the names of variables about an author, each with the endpoints that return it.
+
+    A variable is a field that is no part of a list, by its name: `attribute_datas.follower` is `follower`.
+    """
+    found: dict[str, list[str]] = {}
+    for endpoint in endpoints():
+        for doc in describe(MODELS[endpoint.name]):
+            parent, _, name = doc.path.rpartition(".")
+            if parent in ("", "attribute_datas") and name not in _LAYERS:
+                found.setdefault(name, []).append(endpoint.name)
+    return found
+
+
+def _calls() -> list[str]:
+    """Return the section that says which call returns which variable."""
+    by_call: dict[tuple[str, ...], list[str]] = {}
+    for name, names in variables().items():
+        by_call.setdefault(tuple(names), []).append(name)
+    lines = ["## Which call returns which variable", ""]
+    lines += [
+        "One call of the search returns 20 authors, one call of a detail endpoint one author. With `endpoints=none`"
+    ]
+    lines += ["only the variables of the search are there; the spider `authors` alone returns none of them.", ""]
+    lines += ["| calls | variables |", "|---|---|"]
+    for calls, names in by_call.items():
+        said = " and ".join(f"`{call}`" for call in calls) + ("" if len(calls) > 1 else " only")
+        lines.append(f"| {said} | {', '.join(f'`{name}`' for name in sorted(names))} |")
+    return lines
+
+
+_LAYERS = frozenset({"base_resp", "attribute_datas", "extra_data"})
 
 
 def write(folder: Path) -> list[Path]:
@@ -170,15 +245,17 @@ def _page(endpoint: Endpoint) -> str:
     volatile = VOLATILE.get(endpoint.name, frozenset())
     lines = [f"# {endpoint.collection}", "", f"{_subject(endpoint)}. One document per author"]
     lines[-1] += "." if is_author else " and platform."
-    lines += ["", f"Source: {_doc(MODELS[endpoint.name])}", "", "| field | stored type | meaning |", "|---|---|---|"]
-    lines.append(_row("_id", "string", f"{key}."))
-    lines.append(_row("star_id", "string", "Xingtu id of the author."))
+    lines += ["", f"Source: {_doc(MODELS[endpoint.name])}", "", *_HEAD]
+    lines.append(_row("_id", "string", f"{key}.", "documented", "id"))
+    lines.append(_row("star_id", "string", "Xingtu id of the author.", "documented", "id"))
     if not is_author:
-        lines.append(_row("platform", "string", "The platform of the request; see `api/endpoints.py`."))
+        platform = "The platform of the request; see `api/endpoints.py`."
+        lines.append(_row("platform", "string", platform, "documented", "none"))
     for doc in describe(MODELS[endpoint.name]):
         mark = " †" if _is_volatile(doc.path, volatile) else ""
-        lines.append(_row(f"data.{doc.path}", doc.type, doc.description, mark))
-    lines.append(_row("crawl.*", "object", f"Where the document comes from: see the [index]({INDEX})."))
+        lines.append(_row(f"data.{doc.path}", doc.type, doc.description, doc.evidence, doc.privacy, mark=mark))
+    crawl = f"Where the document comes from: see the [index]({INDEX})."
+    lines.append(_row("crawl.*", "object", crawl, "documented", "none"))
     return "\n".join(lines) + "\n"
 
 
@@ -190,8 +267,11 @@ def _doc(model: type[Part]) -> str:
     return " ".join((model.__doc__ or "").split())
 
 
-def _row(path: str, kind: str, text: str, mark: str = "") -> str:
-    cells = (f"`{path}`{mark}", kind, " ".join(text.split()))
+_HEAD = ("| field | stored type | meaning | evidence | privacy |", "|---|---|---|---|---|")
+
+
+def _row(path: str, kind: str, text: str, evidence: str, privacy: str, *, mark: str = "") -> str:
+    cells = (f"`{path}`{mark}", kind, " ".join(text.split()), evidence, privacy)
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
@@ -209,7 +289,9 @@ def _fields(model: type[Part], prefix: str) -> Iterator[FieldDoc]:
     for name, field in model.model_fields.items():
         path = f"{prefix}{name}"
         kind, inner, below = _shape(field.annotation, path)
-        yield FieldDoc(path, kind, field.description or "")
+        extra = field.json_schema_extra if isinstance(field.json_schema_extra, dict) else {}
+        classes = [str(extra.get(name) or "") for name in ("evidence", "privacy")]
+        yield FieldDoc(path, kind, field.description or "", *classes)
         if inner is not None:
             yield from _fields(inner, f"{below}.")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from xingtu_crawler.items.fields import (
     AnyList,
@@ -24,6 +24,8 @@ from xingtu_crawler.items.payload import BaseResp, Part, Payload, is_absent, req
 
 class StarTag(Part):
     """One element of `star_tags`."""
+
+    sparse: ClassVar[bool] = True
 
     tag_type: Int = about("Code of the kind of tag; codes not documented by the provider.", "by_name", "none")
     tag_desc: Text = about("Name of the tag; null in every answer seen.", "by_name", "quasi")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from xingtu_crawler.items.fields import AnyList, Bool, Id, Int, Text, TextList, Time, about
 from xingtu_crawler.items.payload import BaseResp, Part, Payload, is_absent, require_same_id
@@ -10,6 +10,8 @@ from xingtu_crawler.items.payload import BaseResp, Part, Payload, is_absent, req
 
 class PriceExtraInfo(Part):
     """Fields that newer answers, and prices per 1,000 plays, add to a price."""
+
+    sparse: ClassVar[bool] = True
 
     ceiling_price: Int = about(
         "Highest total of a price per 1,000 plays (`video_type` 92), yuan. Absent elsewhere.", "documented", "quasi"

@@ -110,6 +110,8 @@ def marketing_info(population: Population, index: int, platform: Platform, day: 
         if amount is not None and (place == 0 or video_type != 91):
             amount = max(200, round(amount * _PRICE_FACTOR[place] / 100) * 100)
             offers.append(_price_info(author, video_type, desc, amount))
+    if offers and author.quirk >> 58 & 7 == 0:
+        offers.append(_price_per_1000(author, offers[0]["price"]))
     placeholders = [_placeholder(author.star_id, kind, desc) for kind, desc in _PLACEHOLDERS.items()]
     # Half of the authors without offers have the placeholders, the other half have an empty list.
     listed = offers[:-1] + placeholders + offers[-1:] if offers or author.quirk & 1 else []
@@ -140,7 +142,7 @@ def rec_videos(population: Population, index: int, platform: Platform, day: int)
     parts = ['{"base_resp":{"status_code":0,"status_message":""}']
     for name, numbers in lists.items():
         listed = videos.at(population, index, numbers, day)
-        rendered = ",".join(_VIDEO % (video.create_time, video.item_id, video.plays) for video in listed)
+        rendered = ",".join(_VIDEO % (video.rec_create_time, video.item_id, video.rec_plays) for video in listed)
         parts.append(f'"{name}_videos":[{rendered}]')
     return (",".join(parts) + "}").encode()
 
@@ -205,6 +207,13 @@ def _price_info(author: Author, video_type: int, desc: str, amount: int) -> dict
         "video_type": video_type,
     }
     return info | {"price_extra_info": {"sku_version": 2}} if author.new_card else info
+
+
+def _price_per_1000(author: Author, price: int) -> dict[str, Any]:
+    """Return the price of 1,000 natural plays, with the bounds of the total."""
+    info = _price_info(author, 92, "千次自然播放量", 10 + author.quirk % 20)
+    bounds = {"ceiling_price": str(price), "floor_price": str(price // 10)}
+    return info | {"price_extra_info": info.get("price_extra_info", {}) | bounds}
 
 
 def _placeholder(star_id: str, video_type: int, desc: str) -> dict[str, Any]:

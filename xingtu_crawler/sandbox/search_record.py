@@ -5,6 +5,7 @@ Knows the population; does not know queries or pages.
 
 from __future__ import annotations
 
+import statistics
 from typing import Any
 
 from xingtu_crawler.sandbox import prices, rendering, videos
@@ -48,6 +49,11 @@ def has_city(author: Author) -> bool:
     return author.quirk & 7 != 0
 
 
+def has_more_figures(author: Author) -> bool:
+    """Return whether the search returns the attributes that only some authors have."""
+    return author.quirk >> 55 & 7 == 0
+
+
 def render(population: Population, index: int, day: int) -> bytes:
     """Return the author as an element of `data.authors`, with a placeholder for the avatar's signature."""
     author = population.author(index)
@@ -63,7 +69,9 @@ def render(population: Population, index: int, day: int) -> bytes:
         {
             "attribute_datas": _attributes(population, author, day, recent, offers),
             "extra_data": _EXTRA_DATA,
-            "items": [{"item_id": best.item_id, "video_tag": 3, "vv": best.plays}] if author.quirk >> 3 & 7 else [],
+            "items": [{"item_id": best.item_id, "video_tag": 3, "vv": best.item_plays}]
+            if author.quirk >> 3 & 7
+            else [],
             "star_id": author.star_id,
             "task_infos": [_task_info(author, offers)],
         }
@@ -78,6 +86,8 @@ def _attributes(
     gained = followers - population.followers(index, day - 15)
     plays = videos.expected_plays(population, index, day)
     interact = round(0.005 + (quirk >> 8 & 255) / 255 * 0.08, 4)
+    # The cost per engagement implies fewer interactions than the rate does, as in the responses of the API.
+    engaged = interact * (0.6 + (quirk >> 52 & 15) / 50)
     play_over = str(round(0.1 + (quirk >> 16 & 255) / 255 * 0.3, 4))
     score = [str(round(40 + (quirk >> shift & 255) / 255 * 59.9, 2)) for shift in (24, 28, 32, 36, 40)]
     attributes = _FIXED | {
@@ -143,20 +153,44 @@ def _attributes(
         attributes["author_level_food"] = f"Lv{1 + (quirk >> 48 & 3)}"
     if quirk >> 50 & 7 == 0:
         attributes["author_level_beauty"] = f"Lv{1 + (quirk >> 53 & 3)}"
+    if has_more_figures(author):
+        attributes |= _more_figures(author, recent, plays)
     for video_type, name in _DURATIONS.items():
         if video_type in offers and (author.new_card or video_type != 71):
-            attributes |= _money(name, offers[video_type], plays, interact)
+            attributes |= _money(name, offers[video_type], plays, engaged)
     return dict(sorted(attributes.items()))
 
 
-def _money(duration: str, price: int, plays: int, interact: float) -> dict[str, str]:
+def _more_figures(author: Author, recent: list[videos.Video], plays: int) -> dict[str, str]:
+    quirk = author.quirk
+    return {
+        "assign_cpm_suggest_price": str(10 + (quirk >> 5 & 31)),
+        "avg_sale_amount_range": "1000-5000",
+        "avg_search_after_view_rate_30d": str((quirk >> 9 & 15) / 10_000),
+        "burst_text_rate": str(round((quirk >> 13 & 15) / 15, 4)),
+        "ecom_gpm_30days_range": "5以下",
+        "ecom_video_ctr_30d_range": "2%-4%",
+        "ecom_video_mid_click_pv_30d_range": "5000-1万",
+        "game_item_count_90d": str(quirk >> 17 & 3),
+        "interaction_median_30d": str(statistics.median(one.likes for one in recent)),
+        "is_ad_star_cur_high_quality_author": str(quirk >> 19 & 1),
+        "playlet_author_types": "[3]",
+        "star_ecom_main_price_30days": str((quirk >> 20 & 255) + 0.5),
+        "star_ecom_video_num_30d": str(quirk >> 28 & 3),
+        "star_ecom_video_product_num_30d": str(quirk >> 28 & 3),
+        "star_item_count_within_30d": str(quirk >> 30 & 7),
+        "vv_median_30d": str(statistics.median(one.plays for one in recent)),
+    }
+
+
+def _money(duration: str, price: int, plays: int, engaged: float) -> dict[str, str]:
     cpm = str(round(price / plays * 1000, 4))
     return {
         f"price_{duration}": str(price),
         f"promotion_prospective_{duration}_cpm": str(round(price / int(plays * 1.3) * 1000, 2)),
         f"prospective_{duration}_cpm": cpm,
         f"sn_prospective_{duration}_cpm": cpm,
-        f"sn_prospective_{duration}_cpe": str(round(price / (plays * interact), 4)),
+        f"sn_prospective_{duration}_cpe": str(round(price / (plays * engaged), 4)),
     }
 
 
@@ -166,8 +200,9 @@ def _last_items(recent: list[videos.Video]) -> str:
             {
                 "comment_cnt": str(one.comments),
                 "is_high_quality_item": str(int(one.good)),
-                "item_create_time": str(one.create_time),
+                "item_create_time": str(one.item_create_time),
                 "item_id": one.item_id,
+                "item_publish_time": str(one.item_publish_time),
                 "item_title": one.title,
                 "like_cnt": str(one.likes),
                 "share_cnt": str(one.shares),

@@ -11,17 +11,32 @@ from typing import NamedTuple
 from xingtu_crawler.sandbox.population import DAY_SECONDS, DAY_ZERO, Channel, Population, scramble
 
 _SETTLED_AFTER = 14  # days after which the plays of a video no longer change
+_BEIJING_S = 28_800
 _ARCHIVE = 60  # videos that every author has on day 0
 _TITLES = ("今天的记录", "开箱实测", "一口气看完", "新手也能学会", "周末去哪儿", "真实体验", "挑战一下", "你会选哪个")
 
 
 class Video(NamedTuple):
-    """One video on a day; `create_time` is in Unix seconds."""
+    """One video on a day, times in Unix seconds.
+
+    As in the API, each list has its own time of the upload and its own count of plays.
+    """
 
     item_id: str
     create_time: int
+    """The time in the id, which no list shows exactly."""
+    item_create_time: int
+    """As `last_10_items` shows it: seconds later."""
+    item_publish_time: int
+    rec_create_time: int
+    """As the recommended videos show it: 8 hours ahead, and up to three minutes later."""
     title: str
     plays: int
+    """As `last_10_items` counts them."""
+    item_plays: int
+    """As `items` of the search counts them: 8 to 17 % lower."""
+    rec_plays: int
+    """As the recommended videos count them."""
     likes: int
     comments: int
     shares: int
@@ -61,8 +76,16 @@ def _video(index: int, number: int, day: int, *, seed: int, clock: tuple[int, in
         # As in real ids, the upper half is the creation time. Author and number make the id unique.
         item_id=str(create_time << 32 | index << 12 | number & 0xFFF),
         create_time=create_time,
+        item_create_time=create_time + 4 + (bits >> 53) % 56,
+        # At the upload, or later on the same day.
+        item_publish_time=create_time + (DAY_SECONDS - bits % DAY_SECONDS) // 2
+        if bits >> 56 & 7 > 2
+        else create_time + 4 + (bits >> 53) % 56,
+        rec_create_time=create_time + _BEIJING_S + 3 + (bits >> 50) % 187,
         title=f"{_TITLES[bits >> 41 & 7]} 第{number}期",
         plays=plays,
+        item_plays=plays - plays * (80 + (bits >> 57) % 90) // 1000,
+        rec_plays=plays + plays * ((bits >> 54) % 30) // 1000,
         likes=likes,
         comments=likes * (bits >> 44 & 15) // 200,
         shares=likes * (bits >> 48 & 15) // 150,

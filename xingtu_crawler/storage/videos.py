@@ -198,11 +198,12 @@ def _replaced(
         **content,
         **projection.bookkeeping(same="$$same", fetched_at=fetched_at),
     }
-    plain = {name: value for name, value in known.items() if name not in _DERIVED and name != "created_at"}
+    preferred = _preferred(fact, known)
+    plain = {name: value for name, value in known.items() if name not in preferred}
     fields: dict[str, Any] = {
         "item_id": {"$literal": fact.item_id},
         "star_id": {"$ifNull": ["$star_id", {"$literal": fact.star_id}]},
-        "data": {"$mergeObjects": [_BLANK, "$data", {"$literal": plain}, _preferred(fact, known)]},
+        "data": {"$mergeObjects": [_BLANK, "$data", {"$literal": plain}, preferred]},
         "crawl": {"$cond": [again, {"$mergeObjects": ["$crawl", content]}, crawl]},
     }
     if history:
@@ -240,7 +241,7 @@ def _takes_play(known: Mapping[str, Any], of_this_run: dict[str, Any]) -> Any:
 def _preferred(fact: VideoFact, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the expressions of the fields in which lists disagree, without a change."""
     fields: dict[str, Any] = {}
-    for name in _DERIVED.intersection(known):
+    for name in _DERIVED.intersection(known) if "play_from" in known else ():
         fields[name] = {"$cond": ["$$takes", {"$literal": known[name]}, f"$data.{name}"]}
     if (created := known.get("created_at")) is not None:
         distance = {"$abs": {"$subtract": [{"$ifNull": ["$data.created_at", _EPOCH]}, created]}}
