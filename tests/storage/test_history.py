@@ -287,20 +287,20 @@ async def test_a_spell_remembers_its_newest_times_only(
 async def test_videos_from_several_sources_are_one_entity(mongo_uri: str, mongo_db: Database) -> None:
     answers: list[Valid] = [
         page({"71": 10, "72": 20}, 0),
-        rec_videos({"71": 10, "73": 5}, 1),  # knows no title, and takes none away
-        rec_videos({"71": 11}, 2),
+        rec_videos({"71": 12, "73": 5}, 1),  # knows no title, and takes none away; its count is another list's
+        rec_videos({"71": 13}, 20),
         page({"73": 5}, 0, follower=2),  # late, and the only one that knows the title
     ]
     await record_all(mongo_uri, mongo_db.name, answers)
     assert [spell[:2] + spell[4:] for spell in await spells(mongo_db, "videos", "play")] == [
         (1, 10, 1, False),
-        (2, 11, 1, True),
+        (2, 13, 1, True),
         (1, 20, 1, True),
         (1, 5, 2, True),
     ]
     videos = {each["_id"]: each["data"] async for each in mongo_db.videos.find()}
     assert {key: (data["play"], data["title"]) for key, data in videos.items()} == {
-        "71": (11, "title of 71"),
+        "71": (13, "title of 71"),
         "72": (20, "title of 72"),
         "73": (5, "title of 73"),
     }

@@ -52,7 +52,7 @@ def test_a_detail_answer_gives_its_videos_and_its_document() -> None:
     assert video.crawl == {
         "run_id": "run",
         "fetched_at": "2026-03-08T09:30:00.407Z",
-        "schema_version": 1,
+        "schema_version": 2,
         "sources": ["rec_videos.newest_videos"],
     }
     adapter = ItemAdapter(document)

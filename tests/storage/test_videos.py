@@ -175,9 +175,7 @@ async def test_in_one_run_a_video_with_nothing_new_is_not_written_again(writer: 
     assert await only(mongo_db) == before
 
 
-async def test_what_is_new_in_the_same_run_belongs_to_the_spell_that_began_with_it(
-    writer: BulkWriter, mongo_db: Database
-) -> None:
+async def test_what_is_new_of_a_video_is_written_in_the_same_run_too(writer: BulkWriter, mongo_db: Database) -> None:
     videos = Videos("run", history=True)
     await record(writer, videos, 0, fact(SEARCH, {"play": 10}))
     answers: list[dict[str, Any]] = [{"play": 11}, {"url": "u"}, {"play": 11, "like": 0}]
@@ -186,17 +184,34 @@ async def test_what_is_new_in_the_same_run_belongs_to_the_spell_that_began_with_
     document = await only(mongo_db)
     assert (document["data"]["play"], document["data"]["url"], document["data"]["like"]) == (11, "u", 0)
     crawl = document["crawl"]
+    # The address is no content: it was added to the observation of a minute before.
+    assert (crawl["spell"], crawl["changed_at"], crawl["fetched_at"], crawl["observations"]) == (3, at(3), at(3), 1)
+    ended = await mongo_db.history.find(sort=[("valid_from", 1)]).to_list()
+    assert [(each["valid_from"], each["observations"]) for each in ended] == [(at(0), 1), (at(1), 1)]
+
+
+async def test_what_the_details_add_belongs_to_the_spell_that_the_search_began(
+    writer: BulkWriter, mongo_db: Database
+) -> None:
+    videos = Videos("run", history=True)
+    await record(writer, videos, 0, fact(SEARCH, {"play": 10, "title": "a"}))
+    assert await record(writer, videos, 1, fact(NEWEST, {"play": 12, "like": 3})) == 1
+    document = await only(mongo_db)
+    assert (document["data"]["play"], document["data"]["play_from"], document["data"]["like"]) == (12, "play_in_rec", 3)
+    crawl = document["crawl"]
     assert (crawl["spell"], crawl["changed_at"], crawl["fetched_at"], crawl["observations"]) == (1, at(0), at(0), 1)
-    assert crawl["content_hash"] == "|||11|0|||||"
-    assert await mongo_db.history.count_documents({}) == 0
+    assert crawl["content_hash"] == "a||12|10|3|||||"
+    await record(writer, videos, 2, fact(NEWEST, {"title": "b"}))  # it contradicts the search
+    assert (await only(mongo_db))["crawl"]["spell"] == 2
 
 
 async def test_counts_of_other_lists_are_no_change(writer: BulkWriter, mongo_db: Database) -> None:
     for day in range(3):
         minute = day * 1440
         videos = Videos(f"run-{day}", history=True)
-        await record(writer, videos, minute, fact(SEARCH, {"play": 80}))
-        await record(writer, videos, minute + 1, fact(LAST_10, {"play": 100, "title": "a", "created_at": at(-500)}))
+        shown = fact(SEARCH, {"play": 80})
+        latest = fact(LAST_10, {"play": 100, "title": "a", "created_at": at(-500)})
+        await record(writer, videos, minute, latest.and_also(shown))
         await record(writer, videos, minute + 2, fact(NEWEST, {"play": 103, "created_at": at(-497)}))
     document = await only(mongo_db)
     assert document["data"] == {
@@ -218,8 +233,9 @@ async def test_a_change_in_all_lists_is_one_spell_whose_play_is_of_the_preferred
 ) -> None:
     for day, plays in enumerate([100, 200, 200, 300]):
         videos = Videos(f"run-{day}", history=True)
-        for minute, (source, count) in enumerate([(SEARCH, plays - 9), (NEWEST, plays + 7), (LAST_10, plays)]):
-            await record(writer, videos, day * 1440 + minute, fact(source, {"play": count}))
+        both = fact(LAST_10, {"play": plays}).and_also(fact(SEARCH, {"play": plays - 9}))
+        await record(writer, videos, day * 1440, both)
+        await record(writer, videos, day * 1440 + 1, fact(NEWEST, {"play": plays + 7}))
     document = await only(mongo_db)
     ended = await mongo_db.history.find(sort=[("valid_from", 1)]).to_list()
     assert [(each["valid_from"], each["data"]["play"]) for each in ended] == [(at(0), 100), (at(1440), 200)]

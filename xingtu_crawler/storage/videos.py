@@ -1,9 +1,9 @@
 """From the videos in answers to writes of `videos`: one document per video, put together from several lists.
 
 An answer says only part of what is known of a video. A known value replaces an older one, and an unknown one takes
-nothing away. The answers of one run within `SAME_OBSERVATION` are one observation: what the later ones add to a spell
-that began with it belongs to the spell. Each list has its own count of plays: it is a change only if the same list had
-another count before.
+nothing away. Each list has its own count of plays: it is a change only if the same list had another count before. The
+search and the details of one run, within `SAME_OBSERVATION`, are one observation: what the second one adds to a spell
+that the first one began belongs to that spell.
 """
 
 from __future__ import annotations
@@ -152,6 +152,7 @@ def video(
     if not is_stored and (text := _text(known)) is not None:
         crawl = {
             "run_id": run_id,
+            "endpoint": _endpoint(fact),
             "fetched_at": fetched_at,
             "schema_version": SCHEMA_VERSION,
             "content_hash": text,
@@ -180,12 +181,21 @@ def _replaced(
             {"$gt": ["$crawl.fetched_at", fetched_at - SAME_OBSERVATION]},
         ]
     }
-    began_now = {"$and": [of_this_run, {"$eq": ["$crawl.changed_at", "$crawl.fetched_at"]}]}
-    equal = [_is_same(name, known[name]) for name in _CONTENT if name in known]
+    # Another endpoint has begun this spell just now: its counts stay, so that the spell differs from the one before.
+    began_now = {
+        "$and": [
+            of_this_run,
+            {"$eq": ["$crawl.changed_at", "$crawl.fetched_at"]},
+            {"$ne": ["$crawl.endpoint", _endpoint(fact)]},
+        ]
+    }
+    content_known = [name for name in _CONTENT if name in known]
+    added = [_is_new_or_equal(name, known[name]) for name in content_known if name not in PLAY_FIELDS]
+    equal = [_is_same(name, known[name]) for name in content_known]
     same = {
         "$and": [
             {"$ne": [{"$type": "$crawl.fetched_at"}, "missing"]},  # a new video has nothing that could be the same
-            {"$or": [began_now, {"$and": equal}]},
+            {"$or": [{"$and": equal}, {"$and": [began_now, *added]}]},
         ]
     }
     again = {"$and": ["$$same", of_this_run]}
@@ -194,6 +204,7 @@ def _replaced(
     content = {"schema_version": SCHEMA_VERSION, "content_hash": "$$text", "sources": sources}
     crawl = {
         "run_id": run_id,
+        "endpoint": _endpoint(fact),
         "fetched_at": fetched_at,
         **content,
         **projection.bookkeeping(same="$$same", fetched_at=fetched_at),
@@ -214,11 +225,15 @@ def _replaced(
 
 
 def _is_same(name: str, value: object) -> dict[str, Any]:
-    """Return the condition that a known value is no change."""
-    equal = {"$eq": [f"$data.{name}", {"$literal": value}]}
-    if name not in PLAY_FIELDS:
-        return equal
-    return {"$or": [equal, {"$lte": [f"$data.{name}", None]}]}  # this list has not shown the video before
+    """Return the condition that a known value is no change; the first count of a list is none."""
+    if name in PLAY_FIELDS:
+        return _is_new_or_equal(name, value)
+    return {"$eq": [f"$data.{name}", {"$literal": value}]}
+
+
+def _is_new_or_equal(name: str, value: object) -> dict[str, Any]:
+    """Return the condition that the document does not say otherwise."""
+    return {"$or": [{"$eq": [f"$data.{name}", {"$literal": value}]}, {"$lte": [f"$data.{name}", None]}]}
 
 
 def _takes_play(known: Mapping[str, Any], of_this_run: dict[str, Any]) -> Any:
@@ -263,6 +278,11 @@ def _filled(fact: VideoFact, known: Mapping[str, Any]) -> list[dict[str, Any]]:
     sources = {"$setUnion": [{"$ifNull": ["$crawl.sources", []]}, list(fact.sources)]}
     filled = {"crawl.sources": sources, **{f"data.{name}": value for name, value in values.items()}}
     return [{"$set": filled}, {"$set": {"crawl.content_hash": text_expression()}}]
+
+
+def _endpoint(fact: VideoFact) -> str:
+    """Return the name of the endpoint that an answer is of: its lists are `<endpoint>.<list>`."""
+    return fact.sources[0].partition(".")[0]
 
 
 def _known(fact: VideoFact) -> dict[str, Any]:
