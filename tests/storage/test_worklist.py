@@ -77,3 +77,18 @@ async def test_stale_yields_all_details_fetched_at_one_moment(worklist: Worklist
         await _store(mongo_db, "author_base_info", str(number), SHORT, timedelta(days=9))
     found = await _all(worklist.stale([SHORT], ["base_info"], older_than=NOW))
     assert [detail.star_id for detail in found] == [str(number) for number in range(10, 20)]
+
+
+async def test_stale_goes_by_the_start_of_the_run_that_fetched(worklist: Worklist, mongo_db: Database) -> None:
+    """A weekly job at the same minute refreshes what the last one fetched in its hours."""
+    hour = timedelta(hours=1)
+    run = {"_id": "r", "started_at": NOW - hour, "updated_at": NOW + 3 * hour}
+    await mongo_db.runs.insert_one(run)
+    for number in range(8):
+        await _store(mongo_db, "author_base_info", str(number), SHORT, -number * hour / 2)
+    own = {"_id": {"$ne": f"7:{SHORT}"}}
+    await mongo_db.author_base_info.update_many(own, {"$set": {"crawl.run_started_at": NOW - hour}})
+    await mongo_db.author_base_info.update_one({"_id": f"5:{SHORT}"}, {"$set": {"crawl.run_started_at": NOW + hour}})
+    found = await _all(worklist.stale([SHORT], ["base_info"], older_than=NOW))
+    assert [detail.star_id for detail in found] == ["0", "1", "2", "3", "4", "6"]
+    assert await _all(worklist.stale([SHORT], ["base_info"], older_than=NOW - 2 * hour)) == []

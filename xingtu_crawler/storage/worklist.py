@@ -11,15 +11,17 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 import bson
-from pymongo import ASCENDING
+from pymongo import ASCENDING, DESCENDING
 from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.claims import DetailKey
-from xingtu_crawler.storage.collections import AUTHORS, FAILURES
+from xingtu_crawler.storage.collections import AUTHORS, FAILURES, RUNS
 from xingtu_crawler.storage.documents import detail_id
+from xingtu_crawler.storage.runs import DEAD_AFTER
 
+_LONG_AGO = datetime.fromtimestamp(0, UTC)
 _BATCH = 2000
 """Number of documents per batch; the ids of one batch fit into one query."""
 _END = "~"
@@ -69,23 +71,42 @@ class Worklist:
     async def stale(
         self, platforms: Sequence[str], endpoints: Sequence[str], *, older_than: datetime
     ) -> AsyncIterator[list[DetailKey]]:
-        """Yield the details that were fetched before `older_than` (UTC), endpoint by endpoint, oldest first."""
-        order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
+        """Yield the details that were fetched by runs that started before `older_than` (UTC), endpoint by endpoint."""
+        until = await self._end_of_runs(older_than)
         for endpoint in endpoints:
-            # The position in the index where the last batch ended; a detail refreshed meanwhile moves behind it.
-            since, after = datetime.fromtimestamp(0, UTC), ""
-            while found := await self._read(
-                DETAILS[endpoint].collection,
-                {
-                    "crawl.fetched_at": {"$gte": since, "$lt": older_than},
-                    "$or": [{"crawl.fetched_at": {"$gt": since}}, {"_id": {"$gt": after}}],
-                },
-                {"crawl.fetched_at": 1},
-                order,
-            ):
-                keys = [each["_id"].split(":") for each in found if each["_id"] < _END]
+            async for keys in self._fetched(endpoint, _LONG_AGO, older_than, {}):
                 yield [DetailKey(endpoint, star_id, name) for star_id, name in keys if name in platforms]
-                since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
+            if until is not None:
+                of_older_run = {"crawl.run_started_at": {"$lt": older_than}}
+                async for keys in self._fetched(endpoint, older_than, until, of_older_run):
+                    yield [DetailKey(endpoint, star_id, name) for star_id, name in keys if name in platforms]
+
+    async def _end_of_runs(self, started_before: datetime) -> datetime | None:
+        """Return when the last run ended that started before that time and ended after it; None if there is none."""
+        condition = {"started_at": {"$lt": started_before}, "updated_at": {"$gte": started_before}}
+        found = await self._read(RUNS, condition, {"updated_at": 1}, [("updated_at", DESCENDING)])
+        # A run that crashed may have stored answers after its last sign of life.
+        return found[0]["updated_at"] + DEAD_AFTER if found else None
+
+    async def _fetched(
+        self, endpoint: str, begin: datetime, end: datetime, condition: dict[str, Any]
+    ) -> AsyncIterator[list[list[str]]]:
+        """Yield star id and platform of the details that were fetched from `begin` to before `end`, in this order."""
+        order = [("crawl.fetched_at", ASCENDING), ("_id", ASCENDING)]
+        # The position in the index where the last batch ended; a detail refreshed meanwhile moves behind it.
+        since, after = begin, ""
+        while found := await self._read(
+            DETAILS[endpoint].collection,
+            {
+                "crawl.fetched_at": {"$gte": since, "$lt": end},
+                "$or": [{"crawl.fetched_at": {"$gt": since}}, {"_id": {"$gt": after}}],
+                **condition,
+            },
+            {"crawl.fetched_at": 1},
+            order,
+        ):
+            yield [each["_id"].split(":") for each in found if each["_id"] < _END]
+            since, after = found[-1]["crawl"]["fetched_at"], found[-1]["_id"]
 
     async def _stored(self, collection: str, platform: str, star_ids: Sequence[str]) -> set[str]:
         """Return those of these authors who have a document.
