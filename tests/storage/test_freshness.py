@@ -15,6 +15,7 @@ LATER = AT + timedelta(hours=3)
 def test_the_start_of_the_run_decides_and_the_time_of_the_answer_where_there_is_none() -> None:
     assert fresh_at({"fetched_at": LATER, "run_started_at": AT}) == AT
     assert fresh_at({"fetched_at": LATER}) == LATER
+    assert fresh_at({"fetched_at": AT, "run_started_at": LATER}) == AT
 
 
 def test_a_run_is_as_old_as_itself_to_the_millisecond() -> None:

@@ -19,10 +19,10 @@ _RUN_ID = re.compile(r"([0-9]{8}T[0-9]{6})-[0-9a-f]+")
 def fresh_at(crawl: Mapping[str, Any]) -> datetime:
     """Return when the content of a document counts as fetched; `crawl` is its provenance.
 
-    Older documents do not have the start of their run.
+    Older documents do not have the start of their run; a clock that is set back during a run dates answers before it.
     """
-    found: datetime = crawl.get("run_started_at") or crawl["fetched_at"]
-    return found
+    fetched_at: datetime = crawl["fetched_at"]
+    return min(fetched_at, crawl.get("run_started_at") or fetched_at)
 
 
 def is_fresh(crawl: Mapping[str, Any], *, since: datetime) -> bool:
