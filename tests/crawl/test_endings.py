@@ -127,7 +127,7 @@ async def test_the_terminal_has_its_cursor_back_after_a_second_ctrl_c(
             pass
         return text in shown
 
-    wait_until(lambda: has_shown(b"0 calls") or process.poll() is not None)
+    wait_until(lambda: has_shown(b" calls (") or process.poll() is not None)
     process.send_signal(signal.SIGINT)
     wait_until(lambda: has_shown(b"shutting down gracefully") or process.poll() is not None)
     process.send_signal(signal.SIGINT)
