@@ -146,6 +146,12 @@ def test_an_incomplete_crawl_that_has_nothing_is_failed(reason: str) -> None:
     assert outcome(reason, errors=1, stored={"authors": 1}).verdict == "incomplete"
 
 
+def test_that_the_only_author_is_unavailable_is_a_result() -> None:
+    found = Findings()
+    found.add("details_unavailable", "{count} authors", key="base_info 404 not found")
+    assert outcome("finished", collected=tuple(found)).verdict == "incomplete"
+
+
 def test_a_crawl_that_has_nothing_to_do_is_complete() -> None:
     nothing = Outcome("finished", 1.0, 0, fresh=80)
     assert (nothing.verdict, nothing.exit_code(), nothing.next_step()) == ("complete", 0, None)

@@ -240,7 +240,13 @@ class Outcome:
     def verdict(self) -> Verdict:
         """The verdict on the crawl."""
         verdict = judge(self.reason.verdict, self.findings)
-        return Verdict.FAILED if verdict is Verdict.INCOMPLETE and not (self.stored or self.fresh) else verdict
+        return Verdict.FAILED if verdict is Verdict.INCOMPLETE and not self._has_result else verdict
+
+    @property
+    def _has_result(self) -> bool:
+        """Whether the crawl has stored something, found it up to date, or learned that the API does not have it."""
+        is_unavailable = any(found.kind == "details_unavailable" for found in self.collected)
+        return bool(self.stored or self.fresh or is_unavailable)
 
     @property
     def findings(self) -> list[Finding]:

@@ -45,7 +45,7 @@ MEANINGS: dict[Verdict, str] = {
     Verdict.CAPPED: "The search counts more authors than it shows.",
     Verdict.SUSPICIOUS: "The API answered, but its answers look wrong.",
     Verdict.INCOMPLETE: "Something that was asked for is missing: failed requests, missing pages, an interruption.",
-    Verdict.FAILED: "Nothing was stored, and nothing was up to date.",
+    Verdict.FAILED: "Something is missing, nothing was stored, and nothing was up to date.",
 }
 """What each verdict means."""
 
