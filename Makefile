@@ -18,6 +18,9 @@ SCRAPY = $(VENV)/bin/python -m scrapy
 # The targets use the sandbox and the embedded MongoDB, whatever the shell is set up for.
 unexport JUSTONEAPI_TOKEN JUSTONEAPI_TOKEN_FILE JUSTONEAPI_ENV JUSTONEAPI_BASE_URL MONGO_URI MONGO_DATABASE
 
+# Every process of the tests imports the same modules: they are compiled once.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-promises clean
 
 help:

@@ -9,6 +9,7 @@ import venv
 from pathlib import Path
 
 from tests.harness import ROOT, Finished, environment, run
+from xingtu_crawler.mongo.embedded import EmbeddedMongo
 
 PAGES = ("README.md", "README.zh-CN.md")
 NOT_TYPED = {
@@ -55,15 +56,18 @@ def checkout(folder: Path) -> Path:
 
 
 def variables(**more: str) -> dict[str, str]:
-    ours = environment(**more)
-    return {name: value for name, value in ours.items() if name not in {"PYTHONPATH", "SCRAPY_SETTINGS_MODULE"}}
+    # Bytecode is written, as it is for a reader.
+    foreign = {"PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "SCRAPY_SETTINGS_MODULE"}
+    return {name: value for name, value in environment(**more).items() if name not in foreign}
 
 
-def test_the_commands_of_the_readmes_do_what_they_say(tmp_path: Path) -> None:
+def test_the_commands_of_the_readmes_do_what_they_say(mongo_path: Path, tmp_path: Path) -> None:
     """In the order of the pages, in one shell, with a sandbox in place of the real API; each command once."""
     lines = [line for line in dict.fromkeys(line for page in PAGES for line in commands(page)) if line not in NOT_TYPED]
     script = "\n".join(["set -e", *(f"echo '>>>'\n{MEANT.get(line, line)}" for line in lines)])
-    done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=variables(JUSTONEAPI_ENV="sandbox"))
+    env = variables(JUSTONEAPI_ENV="sandbox", XINGTU_DATA_DIR=str(mongo_path))
+    with EmbeddedMongo(mongo_path / "mongo", min_free_bytes=0):  # or each command would start and stop it
+        done = run(["bash", "-c", script], cwd=checkout(tmp_path), env=env)
     outputs = done.stdout.split(">>>\n")[1:]
     assert done.returncode == 0, f"{lines[len(outputs) - 1]}: {done.stderr}"
     for line, output in zip(lines, outputs, strict=True):

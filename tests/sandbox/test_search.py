@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import cache
 from typing import Any
 
 import pytest
@@ -35,6 +36,7 @@ def found(day: int = 0, **params: str) -> list[int]:
         number += 1
 
 
+@cache
 def attributes(index: int, day: int = 0) -> dict[str, Any]:
     record: dict[str, Any] = json.loads(search_record.render(POPULATION, index, day))["attribute_datas"]
     return record
