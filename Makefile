@@ -21,7 +21,7 @@ unexport JUSTONEAPI_TOKEN JUSTONEAPI_TOKEN_FILE JUSTONEAPI_ENV JUSTONEAPI_BASE_U
 # Every process of the tests imports the same modules: they are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-promises clean
+.PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-plans bench-promises clean
 
 help:
 	@echo "make demo            crawl 200 synthetic authors into an embedded MongoDB and show one of them"
@@ -31,6 +31,7 @@ help:
 	@echo "make bench           compare speed, memory, waste and storage with other crawlers (ARGS=--quick: a smaller run)"
 	@echo "make bench-tutorial  compare the speed with that of a tutorial's crawler"
 	@echo "make bench-pace      measure how well limits are used that nobody told"
+	@echo "make bench-plans     crawl overlapping queries and compare each plan with the calls made"
 	@echo "make bench-promises  kill crawls and MongoDB, spoil answers, cap calls: is anything lost, or paid for twice?"
 	@echo "make clean           remove what the targets made, except the dataset in .data"
 
@@ -68,6 +69,9 @@ bench-tutorial: $(VENV)/.runtime
 
 bench-pace: $(VENV)/.runtime
 	$(VENV)/bin/python -m benchmarks.pace $(ARGS)
+
+bench-plans: $(VENV)/.runtime
+	$(VENV)/bin/python -m benchmarks.plans $(ARGS)
 
 bench-promises: $(VENV)/.runtime
 	$(VENV)/bin/python -m benchmarks.promises $(ARGS)

@@ -36,6 +36,7 @@ SCRAPY_ARROWS: dict[str, set[str]] = {
     "engine": {"api", "options", "exceptions"},
     "extensions": {
         "api",
+        "arguments",
         "dataset",
         "engine",
         "items",

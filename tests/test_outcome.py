@@ -100,6 +100,7 @@ VERDICTS = {
     "max_authors": "limited",
     "daily_calls": "limited",
     "planned": "limited",
+    "declined": "limited",
     "no_valid_token": "incomplete",
     "quota_exhausted": "incomplete",
     "insufficient_balance": "incomplete",

@@ -45,6 +45,12 @@ CLOSE_REASONS: dict[str, CloseReason] = {
         "Run the same command again tomorrow (Beijing time), or raise XINGTU_DAILY_CALLS.",
         Verdict.LIMITED,
     ),
+    "declined": CloseReason(
+        "The user answered no to the forecast after page 1. The page is stored.",
+        "Run the same command with a limit (max_calls, max_authors, max_pages), or answer yes: the crawl goes on "
+        "behind page 1.",
+        verdict=Verdict.LIMITED,
+    ),
     "planned": CloseReason(
         "scrapy plan has stored the first page of each query.",
         "Run scrapy crawl with the same arguments: it goes on behind that page.",

@@ -67,7 +67,7 @@ def test_an_endpoint_that_is_registered_later_counts(monkeypatch: pytest.MonkeyP
 
 
 TAKES = (
-    "author_square takes platform, endpoints, max_age, max_calls, max_authors, terminal, max_pages, restart, "
+    "author_square takes platform, endpoints, max_age, max_calls, max_authors, terminal, max_pages, restart, yes, "
     "queries_file, and the search filters of docs/search-filters.md."
 )
 

@@ -27,6 +27,13 @@ class SquareArguments:
     details: DetailArguments
     max_pages: int | None
     restart: bool
+    yes: bool = False
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether the user has limited the crawl."""
+        given = (self.max_pages, self.details.max_authors, self.details.max_calls)
+        return any(limit is not None for limit in given)
 
     @property
     def limits(self) -> dict[str, int | None]:
@@ -56,7 +63,7 @@ def parse_square(arguments: Mapping[str, str]) -> SquareArguments:
     else:
         file = path(Typed.clean("queries_file", own["queries_file"]))
         queries = read_queries(file, filters, own=own_names, check=_refuse_unknown)
-    return SquareArguments(queries, details, max_pages, restart)
+    return SquareArguments(queries, details, max_pages, restart, flag(own, "yes"))
 
 
 def _refuse_unknown(name: str) -> None:

@@ -37,6 +37,12 @@ SQUARE_ARGUMENTS: tuple[Argument, ...] = (
     *_detail_arguments(search_only="; none: search only"),
     Argument("max_pages", None, "Maximum number of search pages to read (usually 20 authors per page)."),
     Argument("restart", "0", "1: start a new sweep even if an unfinished sweep of this query can be continued."),
+    Argument(
+        "yes",
+        "0",
+        "1: go on without the question that a crawl asks on a terminal if it has no limit and needs more than 1,000 "
+        "calls.",
+    ),
     Argument("queries_file", None, "A UTF-8 text file of queries, one per line: `keyword=美食 gender=FEMALE`."),
 )
 """The arguments of `author_square` besides the search filters."""

@@ -11,7 +11,7 @@ import json
 import logging
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import AsyncIterator
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from typing import Any, ClassVar
@@ -22,16 +22,11 @@ from scrapy.settings import get_settings_priority
 from xingtu_crawler.commands.base import OwnOptions
 from xingtu_crawler.commands.crawl import Command as CrawlCommand
 from xingtu_crawler.commands.crawl import print_redacted
+from xingtu_crawler.dataset.experience import Experience, experience, left_today
 from xingtu_crawler.dataset.plan import plan, render
-from xingtu_crawler.dataset.plan_estimate import (
-    Estimate,
-    Span,
-    SquareLimits,
-    experience,
-    left_today,
-    of_square,
-    together,
-)
+from xingtu_crawler.dataset.plan_bounds import Span
+from xingtu_crawler.dataset.plan_estimate import Estimate
+from xingtu_crawler.dataset.plan_square import plan_square
 from xingtu_crawler.engine.log import logger_levels
 from xingtu_crawler.engine.streams import secure_log
 from xingtu_crawler.exceptions import ArgumentError, PlanError, UserError
@@ -41,27 +36,32 @@ from xingtu_crawler.mongo.embedded import EmbeddedMongo
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.spiders.author_square import AuthorSquareSpider
 from xingtu_crawler.spiders.authors import AuthorsSpider
-from xingtu_crawler.spiders.base import XingtuSpider
+from xingtu_crawler.spiders.base import XingtuSpider, needs_storage
 from xingtu_crawler.spiders.first_pages import FirstPages
-from xingtu_crawler.storage.claims import Preview, details_of
+from xingtu_crawler.storage.claims import Preview
+from xingtu_crawler.storage.planned import PlannedPages, sweep_of
 from xingtu_crawler.storage.store import Store
 
 _NO_CONTENT = ("search/201 ", "search/202 ")
 _REMEDY = "Run the same command again, or add --no-calls to plan from MongoDB alone."
-_NOTHING = Estimate(
-    "exact",
-    Span(0, 0),
-    Span(1, 1),
-    Span(0, 0),
-    0,
-    ("The API has no author for this query; a crawl would only fetch page 1 again.",),
-)
 
 
 class FirstPagesSpider(AuthorSquareSpider):
-    """The author search, which ends after page 1 of each query."""
+    """The author search, which ends after page 1 of each query and keeps it apart from the dataset."""
 
     search_class = FirstPages
+    is_plan = True
+
+    @needs_storage
+    async def start(self) -> AsyncIterator[Any]:
+        """Request page 1 of each query of which no crawl, and no earlier plan, has left one."""
+        for query in self.arguments.queries:
+            async with self.reading:
+                is_missing = not self.context.is_closing() and await self.lacks_page(query)
+            if is_missing:
+                for request in self._requests(self.search.next(self.search.begin(sweep_of(query.key), query))):
+                    yield request
+        self.search.all_begun()
 
 
 class Command(CrawlCommand):
@@ -131,21 +131,12 @@ class Command(CrawlCommand):
         return EmbeddedMongo(self.options.embedded_folder, min_free_bytes=self.options.embedded_min_free)
 
     async def _lacks_page(self, spider: AuthorSquareSpider) -> bool:
-        """Return whether page 1 of a query is missing in the sweep that the crawl would resume, if there is one."""
+        """Return whether page 1 of a query is missing, in the sweep that the crawl would resume and by itself."""
         if spider.arguments.restart:
             return False  # the crawl would begin with page 1, and pay for it, once more
-        now, details = datetime.now(UTC), spider.details
         async with self.store(history=False) as store:
-            found = [
-                await store.sweeps.find_open(
-                    query.key,
-                    newer_than=details.fresh_since(now),
-                    open_since=details.open_since(now),
-                    limits=spider.arguments.limits,
-                )
-                for query in spider.arguments.queries
-            ]
-        return any(sweep is None or sweep.next_page == 1 for sweep in found)
+            spider.begin(_preview(store, Counter(), datetime.now(UTC)))
+            return any([await spider.lacks_page(query) for query in spider.arguments.queries])
 
     def _read_pages(self, arguments: dict[str, str]) -> tuple[int, set[str]]:
         """Fetch first pages as a crawl does; return the number of calls, and the queries that have no author.
@@ -182,9 +173,10 @@ class Command(CrawlCommand):
         async with self.store(history=False) as store:
             tally: Counter[str] = Counter()
             spider.begin(_preview(store, tally, now))
+            known = await experience(store.database)
             return plan(
-                await _estimate_calls(spider, tally, empty=empty),
-                await experience(store.database),
+                await _estimate_calls(store, spider, tally, known, empty=empty),
+                known,
                 spider=spider.name,
                 arguments=spider.typed_arguments,
                 max_rate=options.max_rate * len(options.token_pool()),
@@ -205,12 +197,15 @@ def _preview(store: Store, tally: Counter[str], now: datetime) -> CrawlContext:
         claims=Preview(store.database, store.outages),
         sweeps=store.sweeps,
         worklist=store.worklist,
+        planned=PlannedPages(store.database, store.outages),
         tally=lambda what, count: tally.update({what: count}),
     )
 
 
-async def _estimate_calls(spider: XingtuSpider, tally: Counter[str], *, empty: set[str]) -> Estimate:
-    """Estimate with the spider's own code: it would fetch what it would claim."""
+async def _estimate_calls(
+    store: Store, spider: XingtuSpider, tally: Counter[str], experience: Experience, *, empty: set[str]
+) -> Estimate:
+    """Estimate with the spider's own rules: it would fetch what it would claim."""
     if isinstance(spider, AuthorsSpider):
         calls = 0
         async for details in spider.detail_batches():
@@ -219,29 +214,11 @@ async def _estimate_calls(spider: XingtuSpider, tally: Counter[str], *, empty: s
             "exact", Span(tally["authors"], tally["authors"]), Span(0, 0), Span(calls, calls), tally["fresh"]
         )
     assert isinstance(spider, AuthorSquareSpider)
-
-    async def count_missing(star_ids: Sequence[str], since: datetime | None) -> int:
-        details = spider.details
-        newer_than = spider.newer_than if since is None else max(since, spider.newer_than)
-        return len(
-            await spider.context.claims.claim(
-                details_of(star_ids, details.platforms, details.endpoints),
-                newer_than=newer_than,
-                terminal=details.terminal,
-            )
-        )
-
-    limits = SquareLimits(
-        max_pages=spider.arguments.max_pages,
-        max_authors=spider.details.max_authors,
-        per_author=len(spider.details.platforms) * len(spider.details.endpoints),
-        restart=spider.arguments.restart,
+    return await plan_square(
+        store,
+        spider.arguments,
+        experience,
+        started_at=spider.context.started_at,
         newer_than=spider.newer_than,
-        open_since=spider.details.open_since(spider.context.started_at),
+        empty=empty,
     )
-    sweeps = spider.context.sweeps
-    estimates = [
-        _NOTHING if query.key in empty else await of_square(sweeps, query.key, limits, count_missing)
-        for query in spider.arguments.queries
-    ]
-    return together(estimates, limits)

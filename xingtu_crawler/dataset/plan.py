@@ -15,10 +15,14 @@ from rich.table import Table
 from rich.text import Text
 
 from xingtu_crawler.api.pace import START_RATE
-from xingtu_crawler.dataset.plan_estimate import Estimate, Experience, Span, cost_of, days_needed
+from xingtu_crawler.dataset.experience import Experience, cost_of, days_needed
+from xingtu_crawler.dataset.plan_bounds import Span
+from xingtu_crawler.dataset.plan_estimate import NO_MATCH, Estimate
 
 T = TypeVar("T")
 
+CURRENCY = "CNY"
+"""The currency of all money: the API bills in yuan."""
 UNPROVEN = "start"
 """The source of the rate while no run has enough calls: the pace with which a crawl begins."""
 
@@ -54,7 +58,13 @@ def plan(
     elif experience.rate is not None and experience.rate_from is not None:
         rate, rate_from = experience.rate, experience.rate_from
     per_call = experience.cost_per_call
-    total = estimate.calls
+    retries = Span(0, experience.retries_of(estimate.calls.high))
+    total = estimate.calls + retries
+    notes = list(estimate.notes)
+    if estimate.basis != "bounds" and total.is_too_wide:
+        notes.append("The dataset leaves more open than a factor of 6: the low end is a sixth of the high end.")
+        total = total.narrowed()
+    billed = Span(total.low, total.high - retries.high)
     run = total.capped(max_calls).capped(daily_left)
     stopped_by = None
     if run != total:
@@ -68,16 +78,17 @@ def plan(
         "calls": {
             "search": estimate.search._asdict(),
             "details": estimate.details._asdict(),
+            "retries": retries._asdict(),
             "total": total._asdict(),
         },
         "fresh": estimate.fresh,
         "seconds": _seconds(total, rate),
-        "cost": _cost(total, per_call),
+        "cost": _cost(billed, per_call),
         "this_run": {
             "calls": run._asdict(),
             "stopped_by": stopped_by,
             "seconds": _seconds(run, rate),
-            "cost": _cost(run, per_call),
+            "cost": _cost(billed.capped(run.high), per_call),
         },
         "limits": {"max_calls": max_calls, "daily_cap": daily_cap or None, "daily_left": daily_left},
         "days": None
@@ -88,7 +99,7 @@ def plan(
         if per_call is None
         else {"cost": f"{round(per_call, 6).normalize():f}", "from": experience.cost_from},
         "calls_made": calls_made,
-        "notes": list(estimate.notes),
+        "notes": notes,
     }
 
 
@@ -99,7 +110,8 @@ def _seconds(calls: Span, rate: float) -> dict[str, float]:
 def _cost(calls: Span, per_call: Decimal | None) -> dict[str, str] | None:
     if per_call is None:
         return None
-    return {"low": str(cost_of(calls.low, per_call)), "high": str(cost_of(calls.high, per_call))}
+    low, high = (str(cost_of(number, per_call)) for number in calls)
+    return {"low": low, "high": high, "currency": CURRENCY}
 
 
 def render(plan: dict[str, Any]) -> RenderableType:
@@ -115,10 +127,13 @@ def render(plan: dict[str, Any]) -> RenderableType:
 
 def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
     calls = plan["calls"]
-    yield "authors", about + _number(plan["authors"])
+    matches_none = NO_MATCH in plan["notes"]
+    yield "authors", "no author matches" if matches_none else about + _number(plan["authors"])
     yield "calls", about + _number(calls["total"])
     yield "  search pages", _number(calls["search"])
     yield "  details", about + _number(calls["details"])
+    if calls["retries"]["high"]:
+        yield "  retries", _number(calls["retries"])
     yield "already up to date", f"{plan['fresh']:,}"
     rate, cost = plan["rate"], plan["cost_per_call"]
     source = rate["from"] if rate["from"] == "XINGTU_MAX_RATE" else f"run {rate['from']}"
@@ -128,7 +143,7 @@ def _rows(plan: dict[str, Any], about: str) -> Iterator[tuple[str, str]]:
     if cost is None:
         yield "cost", "unknown: no run has a known cost yet"
     else:
-        yield "cost", f"{about}{_span(plan['cost'], str)} at {cost['cost']} per call (run {cost['from']})"
+        yield "cost", f"{about}{_money(plan['cost'])} at {cost['cost']} per call (run {cost['from']})"
     if plan["calls_made"]:
         yield "already paid", f"{plan['calls_made']} for page 1: the crawl goes on behind it"
 
@@ -143,13 +158,14 @@ def _limits(plan: dict[str, Any]) -> Iterator[str]:
             f"XINGTU_DAILY_CALLS={limits['daily_cap']} leaves {limits['daily_left']:,} calls today{_worth(run)}: "
             f"the whole crawl takes {_number(plan['days'])} days."
         )
-    yield "Retries come on top; most failed calls are not billed."
+    if not plan["calls"]["retries"]["high"]:
+        yield "Retries come on top; most failed calls are not billed."
 
 
 def _worth(run: dict[str, Any]) -> str:
     """Return the time and, if it is known, the cost of this run."""
     known = [_duration(run["seconds"])]
-    known += [f"cost {_span(run['cost'], str)}"] if run["cost"] else []
+    known += [_money(run["cost"])] if run["cost"] else []
     return f" ({', '.join(known)})"
 
 
@@ -164,3 +180,15 @@ def _duration(seconds: dict[str, float]) -> str:
 def _span(span: dict[str, T], shown: Callable[[T], str]) -> str:
     low, high = shown(span["low"]), shown(span["high"])
     return low if low == high else f"{low} to {high}"
+
+
+def _money(cost: dict[str, str]) -> str:
+    return f"{cost['currency']} {_span({'low': cost['low'], 'high': cost['high']}, str)}"
+
+
+def forecast(plan: dict[str, Any]) -> str:
+    """Return the calls, the money and the time that a plan, as `plan` returns it, expects, in one line."""
+    known = _number(plan["calls"]["total"])
+    money = "cost unknown" if plan["cost"] is None else _money(plan["cost"])
+    rest = next(_limits(plan)) if plan["this_run"]["stopped_by"] else ""
+    return f"{known} calls, {money}, {_duration(plan['seconds'])}" + (f". {rest}" if rest else "")

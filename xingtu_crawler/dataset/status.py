@@ -24,6 +24,7 @@ from xingtu_crawler.storage.collections import (
     DAILY_CALLS,
     FAILURES,
     HISTORY,
+    PLANNED_PAGES,
     QUARANTINE,
     RUNS,
     SEARCH_HITS,
@@ -43,6 +44,8 @@ MAX_SWEEPS = 20
 AGES = {"1d": timedelta(days=1), "7d": timedelta(days=7), "30d": timedelta(days=30)}
 _SAMPLE = 2000
 _DAY = {"$dateToString": {"date": "$started_at", "format": "%Y-%m-%d", "timezone": "+08:00"}}
+_NO_PLAN: dict[str, Any] = {"plan": {"$ne": True}}
+"""The runs of the dataset: what `scrapy plan` has fetched belongs to it once a crawl takes it over. Its cost counts."""
 _DECIMALS = 4
 """Places of a cost that is divided among days: as many as a balance has."""
 
@@ -61,7 +64,7 @@ async def read(
         daily_cap: the maximum number of calls per day, 0 for no limit.
         exact_up_to: the number of documents up to which a collection is counted.
     """
-    known = names()
+    known = [name for name in names() if name != PLANNED_PAGES]
     counted = await asyncio.gather(*(_count(database[name], exact_up_to) for name in known))
     documents = dict(zip(known, counted, strict=True))
     details = await asyncio.gather(*(_coverage(database, endpoint, now, documents) for endpoint in DETAILS))
@@ -97,7 +100,7 @@ async def _count(collection: AsyncCollection[dict[str, Any]], exact_up_to: int) 
 async def _runs(database: Database, now: datetime) -> list[dict[str, Any]]:
     shown = ("spider", "state", "close_reason", "verdict", "findings", "started_at", "updated_at", "seconds", "authors")
     fields = dict.fromkeys((*shown, "calls.total"), 1)
-    found = await database[RUNS].find({}, fields, sort=[("started_at", DESCENDING)], limit=RECENT_RUNS).to_list()
+    found = await database[RUNS].find(_NO_PLAN, fields, sort=[("started_at", DESCENDING)], limit=RECENT_RUNS).to_list()
     return [_run(run, now) for run in found]
 
 
@@ -245,6 +248,7 @@ async def _days(database: Database) -> dict[str, Any]:
         "spent": {"$convert": {"input": "$cost.spent", "to": "decimal", "onError": None, "onNull": None}},
         "calls": "$calls.total",
         "billed": "$calls.billed",
+        "own": {"$cond": [{"$eq": ["$plan", True]}, 0, 1]},
         "days": {"$objectToArray": {"$ifNull": ["$calls.by_day", {}]}},
     }
     # A run with calls on one day, or on none, belongs to one day as a whole.
@@ -256,12 +260,14 @@ async def _days(database: Database) -> dict[str, Any]:
         "billed": "$day.v.billed",
         "spent": {"$cond": [several, {"$round": [part, _DECIMALS]}, "$spent"]},
     }
+    is_priced = {"$gt": ["$spent", None]}
     sums = {
-        "runs": {"$sum": 1},
+        "runs": {"$sum": "$own"},
         "calls": {"$sum": "$calls"},
         "billed": {"$sum": "$billed"},
         "cost": {"$sum": "$spent"},
-        "runs_with_cost": {"$sum": {"$cond": [{"$gt": ["$spent", None]}, 1, 0]}},
+        "runs_with_cost": {"$sum": {"$cond": [is_priced, "$own", 0]}},
+        "priced": {"$sum": {"$cond": [is_priced, 1, 0]}},
     }
     by_day: list[dict[str, Any]] = [
         {"$project": {**read, "began": began}},
@@ -282,14 +288,13 @@ async def _days(database: Database) -> dict[str, Any]:
 
 
 def _sums(found: dict[str, Any]) -> dict[str, Any]:
-    known = found["runs_with_cost"]
-    cost = Decimal(str(found["cost"])) if known else None
+    cost = Decimal(str(found["cost"])) if found["priced"] else None
     return {
         "runs": found["runs"],
         "calls": found["calls"],
         "billed": found["billed"],
         "cost": None if cost is None else str(cost),
-        "runs_with_cost": known,
+        "runs_with_cost": found["runs_with_cost"],
     }
 
 

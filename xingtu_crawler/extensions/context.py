@@ -10,7 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
 
+from xingtu_crawler.arguments.square import SquareArguments
 from xingtu_crawler.storage.claims import Claims
+from xingtu_crawler.storage.planned import PlannedPages
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.worklist import Worklist
 from xingtu_crawler.verdict import Findings
@@ -18,6 +20,15 @@ from xingtu_crawler.verdict import Findings
 
 def _nothing(*_: object) -> None:
     """Do nothing."""
+
+
+async def _adopts_nothing(*_: object) -> bool:
+    """Return that there is no planned page."""
+    return False
+
+
+async def _no_forecast(*_: object) -> None:
+    """Make no forecast."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +61,14 @@ class CrawlContext:
     """The sweeps that have ended, each with the last finished sweep of the same query if both are whole."""
     collapse_share: float = 0.5
     """A sweep that finds less than this share of what the last one found is suspicious."""
+    planned: PlannedPages | None = None
+    """The pages that `scrapy plan` has paid for."""
+    adopt: Callable[[str, Mapping[str, str], datetime], Awaitable[bool]] = _adopts_nothing
+    """Takes over the planned page of a query: its key, its filters, and since when (UTC) it must have been fetched."""
+    forecast: Callable[[SquareArguments, datetime], Awaitable[None]] = _no_forecast
+    """Logs what the crawl will cost, once, and asks on a terminal; takes since when (UTC) details are up to date."""
+    asks: Callable[[SquareArguments], bool] = lambda _arguments: False
+    """Returns whether the forecast may ask, so that nothing is fetched before it."""
     findings: Findings = field(default_factory=Findings)
     """The reasons for the verdict on the crawl; see `verdict.KINDS`."""
 
@@ -78,6 +97,8 @@ class ContextSpider(Protocol):
 
     name: str
     typed_arguments: Mapping[str, str]
+    is_plan: bool
+    """Whether it only reads what `scrapy plan` needs: its run is no run of the dataset."""
 
     @property
     def max_calls(self) -> int | None:

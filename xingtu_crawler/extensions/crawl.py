@@ -10,7 +10,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable
 from dataclasses import replace
-from typing import Self
+from typing import Any, Self
 
 from pymongo.errors import PyMongoError
 from scrapy import signals
@@ -22,15 +22,18 @@ from xingtu_crawler.exceptions import StorageError, UserError
 from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.extensions.context import ContextSpider, CrawlContext
+from xingtu_crawler.extensions.forecast import Forecast
 from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.extensions.refusal import refusal
 from xingtu_crawler.extensions.run_record import RunRecord
 from xingtu_crawler.mongo.outages import brief
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import CLOSING_ERRORS_STAT, SECONDS_STAT
+from xingtu_crawler.storage.adoption import Adoption
 from xingtu_crawler.storage.daily_calls import DailyCalls
 from xingtu_crawler.storage.dates import correct_dates
 from xingtu_crawler.storage.drift import report_drift
+from xingtu_crawler.storage.planned import PlannedPages
 from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
 from xingtu_crawler.storage.replay import Replayed, load_spilled
@@ -104,7 +107,7 @@ class Crawl:
             await self.session.open(max_calls=spider.max_calls, daily_calls=daily_calls, hold=self.intake.hold)
         except UserError as error:
             raise refusal(self._crawler, error, "api_unavailable") from None
-        self.context = self._context(store)
+        self.context = self._context(store, is_plan=spider.is_plan)
         self._population = spider.population
         spider.begin(self.context)
 
@@ -167,8 +170,13 @@ class Crawl:
         if self._is_store_ready:  # before that, `open` logs it
             self.closing.give_up(error, "storage_unavailable")
 
-    def _context(self, store: Store) -> CrawlContext:
-        stats = self._crawler.stats
+    def _context(self, store: Store, *, is_plan: bool) -> CrawlContext:
+        stats, planned = self._crawler.stats, PlannedPages(store.database, store.outages)
+        forecast = Forecast(self._crawler, self.options, self.closing, store, self.session)
+        own: dict[str, Any] = {}
+        if not is_plan:
+            adopt = Adoption(planned, store.sweeps, self.intake.recorder, self.run.run_id)
+            own = {"adopt": adopt, "forecast": forecast.make, "asks": forecast.may_ask}
         return CrawlContext(
             run_id=self.run.run_id,
             started_at=self.run.started_at,
@@ -177,6 +185,8 @@ class Crawl:
             claims=store.claims,
             sweeps=store.sweeps,
             worklist=store.worklist,
+            planned=planned,
+            **own,
             tally=self._count,
             collapse_share=self.options.collapse_share,
             calls=lambda: stats.get_value("xingtu/calls") or 0,

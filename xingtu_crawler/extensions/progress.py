@@ -19,6 +19,7 @@ from xingtu_crawler.engine import state
 from xingtu_crawler.extensions import progress_line
 from xingtu_crawler.extensions.context import Done
 from xingtu_crawler.extensions.crawl import Crawl
+from xingtu_crawler.extensions.forecast import ANSWERED, ASKING
 from xingtu_crawler.extensions.progress_line import Rate, Situation
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import Outcome
@@ -50,6 +51,8 @@ class Progress:
         progress = cls(crawler, live=live)
         crawler.signals.connect(progress.start, signal=signals.engine_started)
         crawler.signals.connect(progress.stop, signal=signals.spider_closed)
+        crawler.signals.connect(progress.stop, signal=ASKING)
+        crawler.signals.connect(progress.start, signal=ANSWERED)
         return progress
 
     def start(self) -> None:

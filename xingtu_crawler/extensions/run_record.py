@@ -53,6 +53,7 @@ class RunRecord:
             "arguments": dict(spider.typed_arguments),
             "environment": environment,
             "tokens": tokens,
+            **({"plan": True} if spider.is_plan else {}),
             "versions": {
                 "xingtu_crawler": xingtu_crawler.__version__,
                 "scrapy": scrapy.__version__,

@@ -25,7 +25,7 @@ from xingtu_crawler.spiders.search_findings import explain_ends, explain_missing
 from xingtu_crawler.spiders.sweep import Sweep
 from xingtu_crawler.storage.claims import DetailKey, details_of
 from xingtu_crawler.storage.collapse import EndedSweep, compare
-from xingtu_crawler.storage.sweeps import LIMITS
+from xingtu_crawler.storage.sweeps import LIMITS, OpenSweep
 
 AT_ONCE = 500
 """Number of authors that are looked up at once when all is done."""
@@ -46,8 +46,13 @@ class AuthorSquareSpider(XingtuSpider):
     def begin(self, context: CrawlContext) -> None:
         """Take over the context of the crawl."""
         super().begin(context)
+        self._is_held = False
+        """Whether no page is requested until the forecast is made."""
+        self._has_forecast = False
         self.search = self.search_class(
-            self.arguments, has_room=lambda: self.backlog.has_room, cap=context.sweeps.search_cap
+            self.arguments,
+            has_room=lambda: self.backlog.has_room and not self._is_held,
+            cap=context.sweeps.search_cap,
         )
 
     @property
@@ -80,6 +85,10 @@ class AuthorSquareSpider(XingtuSpider):
                 break
             async with self.reading:
                 sweep, taken = await self._begin_or_resume(query)
+            if sweep.next_page != 1:  # else page 1 comes first
+                await self._forecast()
+                if self.context.is_closing():
+                    break
             for request in self._requests(self.search.next(sweep)):
                 yield request
             async for request in self.paced(self._claims(taken)):
@@ -92,12 +101,10 @@ class AuthorSquareSpider(XingtuSpider):
         sweeps = self.context.sweeps
         found = None
         if not self.arguments.restart:
-            found = await sweeps.find_open(
-                query.key,
-                newer_than=self.newer_than,
-                open_since=self.details.open_since(self.context.started_at),
-                limits=self.arguments.limits,
-            )
+            found = await self._open_sweep(query)
+            open_since = self.details.open_since(self.context.started_at)
+            if found is None and await self.context.adopt(query.key, query.filters, open_since):
+                found = await self._open_sweep(query)
         if found is None:
             sweep = self.search.begin(f"{query.key}-{self.context.run_id}", query)
             await sweeps.start(
@@ -116,6 +123,28 @@ class AuthorSquareSpider(XingtuSpider):
         if resumed.goes_on and found.stop_reason is not None:
             await sweeps.resume(found.sweep)
         return resumed.sweep, resumed.taken
+
+    async def _open_sweep(self, query: AuthorQuery) -> OpenSweep | None:
+        """Return the sweep of a query that this crawl continues, if there is one."""
+        return await self.context.sweeps.find_open(
+            query.key,
+            newer_than=self.newer_than,
+            open_since=self.details.open_since(self.context.started_at),
+            limits=self.arguments.limits,
+        )
+
+    async def lacks_page(self, query: AuthorQuery) -> bool:
+        """Return whether page 1 of a query is neither in the sweep that this crawl would continue nor planned."""
+        found = await self._open_sweep(query)
+        if found is not None and found.next_page != 1:
+            return False
+        planned, open_since = self.context.planned, self.details.open_since(self.context.started_at)
+        return planned is None or await planned.find(query.key, newer_than=open_since) is None
+
+    async def _forecast(self) -> None:
+        """Make the forecast of the crawl, which may close it, and go on with the pages that waited for it."""
+        await self.context.forecast(self.arguments, self.newer_than)
+        self._has_forecast, self._is_held = True, False
 
     async def _claims(self, star_ids: list[str]) -> AsyncIterator[list[DetailKey]]:
         for at in range(0, len(star_ids), BATCH):
@@ -169,10 +198,14 @@ class AuthorSquareSpider(XingtuSpider):
         # Their details are requested when the page is stored, and count from now on: else pages would run ahead.
         expected = len(taken) * len(self.details.platforms) * len(self.details.endpoints)
         self.backlog.add(expected)
+        self._is_held = not self._has_forecast and self.context.asks(self.arguments)
         for request in self._requests(self.search.next(of)):  # first: it is fetched while this page is stored
             yield request
         try:
             yield answer
+            await self._forecast()
+            if self.context.is_closing():
+                return
             for detail in await self.claim(taken):
                 self.backlog.remove(1)  # the request counts itself
                 expected -= 1

@@ -68,6 +68,8 @@ class XingtuSpider(Spider):
     details: DetailArguments
     context: CrawlContext
     """The crawl; see `begin`."""
+    is_plan = False
+    """Whether it only reads what `scrapy plan` needs."""
 
     def __init__(self, **arguments: object) -> None:
         super().__init__()  # without the arguments: Scrapy would make attributes of them

@@ -28,6 +28,8 @@ META = "meta"
 DATASET_VERSION = 2
 """The version of the dataset that this code reads and writes: raised when documents are stored in another way."""
 DAILY_CALLS = "daily_calls"
+PLANNED_PAGES = "planned_pages"
+"""Pages that `scrapy plan` has paid for; they belong to the dataset once a crawl takes them over."""
 
 WRITTEN_FIRST = frozenset({VIDEOS, QUARANTINE})
 """Collections written before the detail document: after a crash, that document would mark the answer as complete."""
@@ -66,7 +68,7 @@ def indexes() -> dict[str, list[IndexModel]]:
 
 def names() -> list[str]:
     """Return the name of every collection."""
-    return [*indexes(), QUARANTINE_PIECES, DAILY_CALLS, META]
+    return [*indexes(), QUARANTINE_PIECES, DAILY_CALLS, PLANNED_PAGES, META]
 
 
 async def create_indexes(database: AsyncDatabase[dict[str, Any]]) -> None:

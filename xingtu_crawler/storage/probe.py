@@ -24,13 +24,14 @@ from xingtu_crawler.api.endpoints import DETAILS, SEARCH
 from xingtu_crawler.api.envelope import Envelope
 from xingtu_crawler.exceptions import RefusedWriteError
 from xingtu_crawler.items import MODELS
-from xingtu_crawler.items.answers import FailedRequest, Stop
+from xingtu_crawler.items.answers import FailedRequest, SearchAnswer, Stop
 from xingtu_crawler.items.page import SearchPage
 from xingtu_crawler.items.parsing import Parsed
 from xingtu_crawler.items.payload import own_fields
+from xingtu_crawler.items.validation import ValidPage
 from xingtu_crawler.items.videos import FIELDS, VideoFact
 from xingtu_crawler.mongo.outages import AWAY, UNAUTHORIZED, Outages, brief
-from xingtu_crawler.storage import documents, quarantine
+from xingtu_crawler.storage import documents, planned, quarantine
 from xingtu_crawler.storage.collections import AUTHORS, DAILY_CALLS, HISTORY
 from xingtu_crawler.storage.lease import Lease
 from xingtu_crawler.storage.runs import Runs
@@ -192,4 +193,6 @@ class _Probe:
         )
         _, body = quarantine.writes("probe", _BODY, _ASKED, run_id=self.key, request_id=self.key, at=self.at)
         piece = quarantine.piece(self.key, self.key, _BODY)
-        return [*collected.writes, documents.failure(failed, run_id=self.key), body, piece]
+        search = SearchAnswer(planned.sweep_of(self.key), 1, Envelope(0, None, None, None, self.key, 0), _BODY, self.at)
+        kept = planned.keep(ValidPage(search, page), run_id=self.key)
+        return [*collected.writes, documents.failure(failed, run_id=self.key), body, piece, kept]

@@ -18,7 +18,7 @@ from xingtu_crawler.items import Parsed
 from xingtu_crawler.items.answers import DetailAnswer, FailedRequest, SearchAnswer
 from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import VideoFact, video_facts
-from xingtu_crawler.storage import documents, quarantine
+from xingtu_crawler.storage import documents, planned, quarantine
 from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.freshness import started_at_of
 from xingtu_crawler.storage.history import History
@@ -105,9 +105,13 @@ class Recorder:
     async def page(self, valid: ValidPage) -> None:
         """Store everything on a search page, then mark the page as read.
 
-        Pages are marked in the order of the calls of this method, because a sweep resumes after the last one.
+        Pages are marked in the order of the calls of this method, because a sweep resumes after the last one. A page
+        of `scrapy plan` is only kept.
         """
         answer = valid.answer
+        if planned.is_planned(answer.sweep):
+            await self._writer.insist([planned.keep(valid, run_id=self._run_id)])
+            return
         unreadable = list(valid.misfits.items())
         async with self._in_turn(answer.sweep) as turn:
             await asyncio.gather(
@@ -206,7 +210,8 @@ class Recorder:
             await self._quarantine(failed.reason, failed.body, request, failed)
         if await self._is_answered(failed):
             return
-        await self._writer.insist([documents.failure(failed, run_id=self._run_id)])
+        if not planned.is_planned(failed.sweep):
+            await self._writer.insist([documents.failure(failed, run_id=self._run_id)])
         if not failed.tried_again:
             self._count(f"failures/{'terminal' if failed.terminal else 'open'}", 1)
             # Code 0 is a success and explains no failure.

@@ -16,6 +16,7 @@ from xingtu_crawler.items.validation import ValidDetail, ValidPage
 from xingtu_crawler.items.videos import VideoFact, stored, video_facts
 from xingtu_crawler.storage import documents
 from xingtu_crawler.storage.collections import AUTHORS, SEARCH_HITS, VIDEOS
+from xingtu_crawler.storage.planned import is_planned
 
 NESTED: Mapping[str, bool] = {"nested": True}
 """The metadata of a field that holds an object: a format without objects writes it as JSON text."""
@@ -65,6 +66,8 @@ def _of_detail(valid: ValidDetail, run_id: str, run_started_at: datetime | None)
 
 def _of_page(valid: ValidPage, run_id: str, run_started_at: datetime | None) -> Iterator[Record]:
     answer = valid.answer
+    if is_planned(answer.sweep):
+        return
     facts: dict[str, VideoFact] = {}
     authors: dict[str, Record] = {}
     for rank, (star_id, parsed) in valid.authors.items():
