@@ -227,7 +227,8 @@ async def test_plans_of_known_authors_are_exact(
     assert crawler("author_square", endpoints="base_info").returncode == 0
     star_ids = sorted([author["_id"] async for author in mongo_db.authors.find()])
     (tmp_path / "ids.txt").write_text("\n".join(star_ids), encoding="utf-8")
-    old = {"$set": {"crawl.fetched_at": datetime.now(UTC) - timedelta(days=8)}}
+    long_ago = datetime.now(UTC) - timedelta(days=8)
+    old = {"$set": {"crawl.fetched_at": long_ago, "crawl.run_started_at": long_ago}}
     await mongo_db.author_base_info.update_many({"star_id": {"$in": star_ids[:15]}}, old)
     failure = {"endpoint": "rec_videos", "platform": "SHORT_VIDEO", "code": 301, "reason": "x", "terminal": False}
     await mongo_db.failures.insert_many(
