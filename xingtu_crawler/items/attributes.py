@@ -73,6 +73,27 @@ RecentItems = Annotated[list[RecentItem | None] | None, Decoded]
 class AuthorAttributes(Part):
     """An author's figures. Which of them are present depends on the author and on the rate card (2026)."""
 
+    seldom: ClassVar[frozenset[str]] = frozenset(
+        {
+            "assign_cpm_suggest_price",
+            "avg_sale_amount_range",
+            "avg_search_after_view_rate_30d",
+            "burst_text_rate",
+            "ecom_gpm_30days_range",
+            "ecom_video_ctr_30d_range",
+            "ecom_video_mid_click_pv_30d_range",
+            "game_item_count_90d",
+            "interaction_median_30d",
+            "is_ad_star_cur_high_quality_author",
+            "playlet_author_types",
+            "star_ecom_main_price_30days",
+            "star_ecom_video_num_30d",
+            "star_ecom_video_product_num_30d",
+            "star_item_count_within_30d",
+            "vv_median_30d",
+        }
+    )
+
     assign_cpm_suggest_price: Float = about("Suggested price per 1,000 natural plays, yuan.", "documented", "quasi")
     assign_task_price_list: AnyJson = about(
         "Prices of assigned tasks (guess); comes as JSON text, shape not documented, stored decoded.", "guess", "none"

@@ -27,6 +27,9 @@ class Part(BaseModel):
     sparse: ClassVar[bool] = False
     """True: only fields that are present are stored. False: absent fields are stored as null."""
 
+    seldom: ClassVar[frozenset[str]] = frozenset()
+    """The fields that most authors lack: absent ones are not stored as null."""
+
     zero_is_null: ClassVar[frozenset[str]] = frozenset()
     """The fields in which 0, "0", "", [] and false mean "not supplied": they are stored as null."""
 

@@ -37,7 +37,7 @@ def reader_of(model: type[Part]) -> Reader:
             converters[name] = convert
         else:
             readers[name] = _compile(field.annotation, field.metadata)
-    blank = {} if model.sparse else dict.fromkeys(model.model_fields)
+    blank = {} if model.sparse else dict.fromkeys(name for name in model.model_fields if name not in model.seldom)
     zero_is_null = model.zero_is_null
     correct = model.correct
 
