@@ -108,6 +108,8 @@ API_CRAWL: dict[str, Any] = {
     # The claims in MongoDB prevent duplicates; a set of a million fingerprints would cost memory.
     "DUPEFILTER_CLASS": "scrapy.dupefilters.BaseDupeFilter",
     "LOG_FORMATTER": "xingtu_crawler.engine.log.XingtuLogFormatter",
+    # Scrapy would read the source of callbacks and errbacks, which fails where there is none, as in some scripts.
+    "WARN_ON_GENERATOR_RETURN_VALUE": False,
     "DEFAULT_REQUEST_HEADERS": {"Accept": "application/json", "Accept-Encoding": "gzip"},
     "USER_AGENT": "xingtu-crawler",
     # The API never redirects; a redirect would carry the token elsewhere.
