@@ -21,6 +21,7 @@ from xingtu_crawler.storage.collections import (
 
 PAGES = (DAILY_CALLS, FAILURES, HISTORY, QUARANTINE, RUNS, SEARCH_HITS, SWEEPS)
 SELDOM = {
+    ("plan",),
     ("pieces",),  # only of a body over 8 MB
     ("observed_between",),  # only if a spell was observed three times
     ("unparsed",),  # only if a value does not fit its type
