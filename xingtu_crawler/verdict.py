@@ -156,6 +156,12 @@ KINDS: dict[str, FindingKind] = {
         "Answers, or parts of them, cannot be documents; their raw bodies are in quarantine.",
         "Look at the answers that are no documents: scrapy find quarantine.",
     ),
+    "refused_often": FindingKind(
+        Verdict.INCOMPLETE,
+        "The API refused more than 10 % of an endpoint's requests (code 400, 404, 201 or 202). None of them counts as "
+        "unavailable.",
+        "Check the ids and the platform. Then run the same command again: it requests them again.",
+    ),
     "refused_by_mongodb": FindingKind(
         Verdict.INCOMPLETE,
         "MongoDB refused spilled answers when this crawl loaded them; they are set aside in *.refused files.",

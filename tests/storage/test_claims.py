@@ -13,14 +13,17 @@ from pymongo.asynchronous.database import AsyncDatabase
 
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.mongo.outages import Outages
-from xingtu_crawler.storage.claims import Claims, DetailKey, Preview, details_of
+from xingtu_crawler.storage.claims import Claims, DetailKey, Preview, details_of, settled_since
 
 Database = AsyncDatabase[dict[str, Any]]
 
 SINCE = datetime(2026, 3, 8, 12, tzinfo=UTC)
+WEEK = timedelta(days=7)
+WEEK_AGO = SINCE - WEEK
 MOMENT = timedelta(milliseconds=1)
 ALL = tuple(DETAILS)
 SHORT, LIVE = "SHORT_VIDEO", "LIVE_STREAMING"
+BASE_INFO_OF_1 = [DetailKey("base_info", "1", SHORT)]
 
 
 @pytest.fixture
@@ -40,11 +43,11 @@ async def failed(
     *,
     terminal: bool,
     reason: str = "no content",
+    code: int | None = 201,
     failed_at: datetime = SINCE,
 ) -> None:
-    await database.failures.insert_one(
-        {"_id": f"{endpoint}:{star_id}:{SHORT}", "terminal": terminal, "reason": reason, "failed_at": failed_at}
-    )
+    known = {"terminal": terminal, "reason": reason, "code": code, "failed_at": failed_at}
+    await database.failures.insert_one({"_id": f"{endpoint}:{star_id}:{SHORT}", **known})
 
 
 async def claimed(
@@ -54,7 +57,9 @@ async def claimed(
     endpoints: Iterable[str] = ALL,
     **options: Any,
 ) -> list[tuple[str, str, str]]:
-    found = await claims.claim(details_of(star_ids, platforms, endpoints), newer_than=SINCE, **options)
+    found = await claims.claim(
+        details_of(star_ids, platforms, endpoints), newer_than=SINCE, settled_since=WEEK_AGO, **options
+    )
     return [(each.star_id, each.endpoint, each.platform) for each in found]
 
 
@@ -82,7 +87,7 @@ async def test_no_details_give_no_claims(claims: Claims) -> None:
     assert await claimed(claims, []) == []
     assert await claimed(claims, ["1"], endpoints=()) == []
     assert await claimed(claims, ["1"], platforms=()) == []
-    assert await claims.claim([], newer_than=SINCE) == []
+    assert await claims.claim([], newer_than=SINCE, settled_since=WEEK_AGO) == []
     assert claims.open_claims == 0
 
 
@@ -136,7 +141,7 @@ async def test_a_fresh_detail_is_not_claimed(claims: Claims, mongo_db: Database)
     await stored(mongo_db, "base_info", "1", SINCE)
     assert await claimed(claims, ["1"], endpoints=("base_info",)) == []
     assert claims.open_claims == 0
-    assert len(await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE + MOMENT)) == 1
+    assert len(await claims.claim(BASE_INFO_OF_1, newer_than=SINCE + MOMENT, settled_since=WEEK_AGO)) == 1
 
 
 async def test_an_answer_stored_during_a_claim_is_not_fetched_again(claims: Claims, mongo_db: Database) -> None:
@@ -166,8 +171,11 @@ async def test_concurrent_claims_share_the_details(claims: Claims) -> None:
         ({"terminal": False}, True),
         ({"terminal": False, "failed_at": SINCE + timedelta(days=9)}, True),
         ({"terminal": True}, False),
-        # A terminal failure has no maximum age; a quarantined answer has that of an answer.
-        ({"terminal": True, "failed_at": SINCE - timedelta(days=900)}, False),
+        ({"terminal": True, "failed_at": SINCE - WEEK}, False),
+        ({"terminal": True, "failed_at": SINCE - WEEK - MOMENT}, True),
+        ({"terminal": True, "reason": "too_large", "code": None, "failed_at": SINCE - WEEK}, False),
+        ({"terminal": True, "reason": "too_large", "code": None, "failed_at": SINCE - WEEK - MOMENT}, True),
+        # A quarantined answer has the maximum age of an answer.
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE + MOMENT}, False),
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE}, False),
         ({"terminal": True, "reason": "quarantined", "failed_at": SINCE - MOMENT}, True),
@@ -177,9 +185,49 @@ async def test_terminal_failures_and_recent_quarantined_answers_are_left_out(
     claims: Claims, mongo_db: Database, failure: dict[str, Any], is_claimed: bool
 ) -> None:
     await failed(mongo_db, "base_info", "1", **failure)
-    details = await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE)
+    details = await claims.claim(BASE_INFO_OF_1, newer_than=SINCE, settled_since=WEEK_AGO)
     assert details == ([DetailKey("base_info", "1", SHORT, had_failed=True)] if is_claimed else [])
     assert claims.open_claims == len(details)
+
+
+@pytest.mark.parametrize("code", [201, 202, 400, 404])
+async def test_a_refusal_does_not_settle_what_has_a_document(claims: Claims, mongo_db: Database, code: int) -> None:
+    """However old the document is: the author was there once."""
+    await stored(mongo_db, "base_info", "1", SINCE - timedelta(days=900))
+    for star_id in "12":
+        await failed(mongo_db, "base_info", star_id, terminal=True, code=code, failed_at=SINCE - MOMENT)
+    assert await claimed(claims, "12", endpoints=("base_info",)) == [("1", "base_info", SHORT)]
+
+
+async def test_an_answer_that_is_too_large_settles_what_has_a_document(claims: Claims, mongo_db: Database) -> None:
+    """The next one would be as large, and is billed."""
+    await stored(mongo_db, "base_info", "1", SINCE - timedelta(days=900))
+    await failed(mongo_db, "base_info", "1", terminal=True, code=None, reason="too_large")
+    assert await claimed(claims, "1", endpoints=("base_info",)) == []
+
+
+async def test_missing_details_are_quarantined_for_no_longer_than_refused_ones(
+    claims: Claims, mongo_db: Database
+) -> None:
+    """`missing=1` has no maximum age of a document."""
+    for star_id, failed_at in (("1", SINCE - WEEK), ("2", SINCE - WEEK - MOMENT)):
+        await failed(mongo_db, "base_info", star_id, terminal=True, reason="quarantined", failed_at=failed_at)
+    details = details_of("12", (SHORT,), ("base_info",))
+    found = await claims.claim(details, newer_than=SINCE - 999 * WEEK, settled_since=WEEK_AGO)
+    assert [detail.star_id for detail in found] == ["2"]
+
+
+@pytest.mark.parametrize(
+    ("max_age", "settles_for"),
+    [
+        (timedelta(), timedelta()),  # everything is fetched
+        (timedelta(hours=1), WEEK),
+        (WEEK, WEEK),
+        (timedelta(days=30), timedelta(days=30)),
+    ],
+)
+def test_a_refusal_settles_for_a_week_or_max_age(max_age: timedelta, settles_for: timedelta) -> None:
+    assert settled_since(SINCE, max_age) == SINCE - settles_for
 
 
 async def test_terminal_claims_terminal_failures_again(claims: Claims, mongo_db: Database) -> None:
@@ -189,7 +237,7 @@ async def test_terminal_claims_terminal_failures_again(claims: Claims, mongo_db:
 
 async def test_a_failure_of_one_endpoint_does_not_affect_the_others(claims: Claims, mongo_db: Database) -> None:
     await failed(mongo_db, "base_info", "1", terminal=True)
-    details = await claims.claim(details_of(["1"], (SHORT,), ALL), newer_than=SINCE)
+    details = await claims.claim(details_of(["1"], (SHORT,), ALL), newer_than=SINCE, settled_since=WEEK_AGO)
     assert [each.endpoint for each in details] == [endpoint for endpoint in ALL if endpoint != "base_info"]
     assert not any(each.had_failed for each in details)
 
@@ -206,13 +254,13 @@ async def test_without_newer_than_what_failed_after_its_last_answer_is_claimed(
     details = details_of("123456", (SHORT,), ("base_info",))
     preview = Preview(mongo_db, Outages(5))
     wanted = [DetailKey("base_info", star_id, SHORT, had_failed=True) for star_id in ("2", "4")]
-    assert await preview.claim(details, newer_than=None) == wanted
+    assert await preview.claim(details, newer_than=None, settled_since=WEEK_AGO) == wanted
     assert await mongo_db.failures.count_documents({}) == 5
-    assert await claims.claim(details, newer_than=None) == wanted
+    assert await claims.claim(details, newer_than=None, settled_since=WEEK_AGO) == wanted
     # Failures that are older than the answer are removed.
     left = [failure["_id"] async for failure in mongo_db.failures.find(sort=[("_id", 1)])]
     assert left == [f"base_info:{star_id}:{SHORT}" for star_id in ("2", "4", "5")]
-    assert await claims.claim(details, newer_than=None, terminal=True) == [
+    assert await claims.claim(details, newer_than=None, settled_since=WEEK_AGO, terminal=True) == [
         DetailKey("base_info", "5", SHORT, had_failed=True)
     ]
 
@@ -220,7 +268,7 @@ async def test_without_newer_than_what_failed_after_its_last_answer_is_claimed(
 async def test_a_failure_older_than_the_answer_does_not_count(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE - MOMENT)
     await failed(mongo_db, "base_info", "1", terminal=True, failed_at=SINCE - 2 * MOMENT)
-    assert await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=SINCE) == [
+    assert await claims.claim(BASE_INFO_OF_1, newer_than=SINCE, settled_since=WEEK_AGO) == [
         DetailKey("base_info", "1", SHORT)
     ]
     assert await mongo_db.failures.count_documents({}) == 0
@@ -273,7 +321,7 @@ async def test_without_newer_than_a_quarantined_answer_is_claimed_only_with_term
     claims: Claims, mongo_db: Database, terminal: bool, is_claimed: bool
 ) -> None:
     await failed(mongo_db, "base_info", "1", terminal=True, reason="quarantined")
-    found = await claims.claim(details_of(["1"], (SHORT,), ("base_info",)), newer_than=None, terminal=terminal)
+    found = await claims.claim(BASE_INFO_OF_1, newer_than=None, settled_since=WEEK_AGO, terminal=terminal)
     assert bool(found) is is_claimed
     assert claims.passed_over == 0
 
@@ -281,14 +329,18 @@ async def test_without_newer_than_a_quarantined_answer_is_claimed_only_with_term
 async def test_lacks_says_whether_a_detail_is_to_be_fetched_and_claims_none(claims: Claims, mongo_db: Database) -> None:
     await stored(mongo_db, "base_info", "1", SINCE)
     await failed(mongo_db, "base_info", "2", terminal=True)
-    assert not await claims.lacks(details_of(["1", "2"], [SHORT], ["base_info"]), newer_than=SINCE)
-    assert await claims.lacks(details_of(["1", "2", "3"], [SHORT], ["base_info"]), newer_than=SINCE)
+    assert not await claims.lacks(
+        details_of(["1", "2"], [SHORT], ["base_info"]), newer_than=SINCE, settled_since=WEEK_AGO
+    )
+    assert await claims.lacks(
+        details_of(["1", "2", "3"], [SHORT], ["base_info"]), newer_than=SINCE, settled_since=WEEK_AGO
+    )
     assert claims.open_claims == 0
     # It does not keep a concurrent claim from its details.
     lacks, found = await asyncio.gather(
-        claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE),
+        claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE, settled_since=WEEK_AGO),
         claimed(claims, ["3"], endpoints=["base_info"]),
     )
     assert lacks
     assert found == [("3", "base_info", SHORT)]
-    assert not await claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE)
+    assert not await claims.lacks(details_of(["3"], [SHORT], ["base_info"]), newer_than=SINCE, settled_since=WEEK_AGO)

@@ -166,8 +166,15 @@ async def test_a_failure_that_comes_late_overrides_nothing_newer(
     assert await mongo_db.failures.count_documents({}) == 0
     # One that is newer than the answer counts.
     await recorder.failure(failure(AT + 2 * HOUR, code=404))
-    assert await mongo_db.failures.count_documents({"code": 404}) == 1
-    assert await claims.claim([DetailKey("rec_videos", STAR_ID, PLATFORM)], newer_than=AT + 3 * HOUR) == []
+    assert await mongo_db.failures.count_documents({"code": 404, "terminal": False}) == 1
+
+
+async def test_a_refusal_is_open_until_the_end_of_the_run(recorder: Recorder, mongo_db: Database) -> None:
+    """A run that is killed settles nothing; a body that is too large is final at once."""
+    await recorder.failure(failure(AT, code=404))
+    assert await mongo_db.failures.count_documents({"terminal": False}) == 1
+    await recorder.failure(failure(AT, code=None, reason="too_large"))
+    assert await mongo_db.failures.count_documents({"terminal": True}) == 1
 
 
 async def test_a_page_that_was_read_is_no_hole_any_more(recorder: Recorder, sweeps: Sweeps, mongo_db: Database) -> None:
@@ -256,7 +263,7 @@ async def test_a_detail_is_not_there_before_its_videos_are(mongo_path: Path) -> 
             await asyncio.sleep(0.01)
         assert await database.author_rec_videos.count_documents({}) == 0
         asked = DetailKey("rec_videos", STAR_ID, PLATFORM)
-        assert await claims.claim([asked], newer_than=AT) == [asked]
+        assert await claims.claim([asked], newer_than=AT, settled_since=AT) == [asked]
         with pytest.raises(StorageError):
             await storing
         await client.close()

@@ -66,7 +66,8 @@ async def test_every_part_works_on_the_same_database(tmp_path: Path, mongo_uri: 
         await store.runs.start("r", {}, started_at=now)
         await store.sweeps.start("q-r", query_key="q", filters={}, run_id="r", started_at=now)
         assert await store.sweeps.find_open("q", newer_than=now, open_since=now) is not None
-        assert len(await store.claims.claim([DetailKey("base_info", "1", "SHORT_VIDEO")], newer_than=now)) == 1
+        detail = DetailKey("base_info", "1", "SHORT_VIDEO")
+        assert await store.claims.claim([detail], newer_than=now, settled_since=now) == [detail]
         await store.catch_up()
     finally:
         await store.close()

@@ -69,6 +69,9 @@ CODES: dict[int, BusinessCode] = {
     )
 }
 
+REFUSED = frozenset(row.code for row in CODES.values() if row.action in {Action.EMPTY, Action.REFUSE})
+"""The codes with which the API refuses a request for good: it is wrong, or there is no data."""
+
 INNER_FAILURE = BusinessCode(301, "success outside, failure inside (base_resp)", None, Action.RETRY)
 """`code` 0 with a `data.base_resp.status_code` other than 0: treated like 301."""
 

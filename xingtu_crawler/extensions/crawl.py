@@ -36,6 +36,7 @@ from xingtu_crawler.storage.drift import report_drift
 from xingtu_crawler.storage.planned import PlannedPages
 from xingtu_crawler.storage.probe import prove_writes
 from xingtu_crawler.storage.recorder import Recorder
+from xingtu_crawler.storage.refusals import Refusals
 from xingtu_crawler.storage.replay import Replayed, load_spilled
 from xingtu_crawler.storage.spill import spilled_elsewhere
 from xingtu_crawler.storage.spill_places import why_unreadable
@@ -62,6 +63,7 @@ class Crawl:
         self.context: CrawlContext | None = None
         self._crawler = crawler
         self._store: Store | None = None
+        self._refusals: Refusals | None = None
         self._is_store_ready = False
         self._closed = asyncio.Event()
         self._logged: set[str] = set()
@@ -133,6 +135,9 @@ class Crawl:
         tokens = self.session.pool.aliases()
         await self.run.start(store, spider, environment=self.options.environment, tokens=tokens)
         self.run.start_heartbeat(store, daily_calls)  # loading spill files may take minutes
+        self._refusals = Refusals(
+            store.database, store.outages, run_id=self.run.run_id, count=self._count, findings=self.findings
+        )
         recorder = Recorder(
             store.writer,
             store.claims,
@@ -142,6 +147,7 @@ class Crawl:
             run_started_at=self.run.started_at,
             count=self._count,
             findings=self.findings,
+            refusals=self._refusals,
         )
         if reason := why_unreadable(self.intake.spill.directory):
             logger.warning("Cannot look for spilled answers in %s (%s)", self.intake.spill.directory, reason)
@@ -225,6 +231,8 @@ class Crawl:
             await self._closed.wait()
 
     async def _complete(self, store: Store, reason: str, seconds: float) -> None:
+        if self._refusals:  # before the spider looks whether anything is left to be requested
+            await self._try(self._refusals.settle())
         for step in self.context.last_steps if self.context else ():
             await self._try(step())
         if self.session.daily_calls:

@@ -296,6 +296,8 @@ class AuthorSquareSpider(XingtuSpider):
             star_ids = [star_id for star_id, is_taken in sweep.seen.items() if is_taken]
             for at in range(0, len(star_ids), AT_ONCE):
                 wanted = details_of(star_ids[at : at + AT_ONCE], self.details.platforms, self.details.endpoints)
-                if await self.context.claims.lacks(wanted, newer_than=self.newer_than):
+                if await self.context.claims.lacks(
+                    wanted, newer_than=self.newer_than, settled_since=self.settled_since
+                ):
                     return False
         return True

@@ -32,7 +32,7 @@ from xingtu_crawler.items.answers import DetailAnswer, FailedRequest
 from xingtu_crawler.spiders.backlog import Backlog
 from xingtu_crawler.spiders.coverage import Coverage
 from xingtu_crawler.spiders.hollow import HollowAnswers
-from xingtu_crawler.storage.claims import DetailKey, details_of
+from xingtu_crawler.storage.claims import DetailKey, details_of, settled_since
 
 BATCH = 100
 """Number of authors whose details are claimed at once."""
@@ -149,6 +149,11 @@ class XingtuSpider(Spider):
         return self.details.fresh_since(self.context.started_at)
 
     @property
+    def settled_since(self) -> datetime:
+        """What the API has refused since then is not requested again."""
+        return settled_since(self.context.started_at, self.details.max_age)
+
+    @property
     def expected_authors(self) -> Done:
         """How many authors the crawl has looked at, and how many there are as far as is known."""
         return Done(0)
@@ -181,6 +186,7 @@ class XingtuSpider(Spider):
         return await self.context.claims.claim(
             wanted,
             newer_than=newer_than,
+            settled_since=self.settled_since,
             terminal=self.details.terminal,
             failed_before=self.context.started_at,
         )

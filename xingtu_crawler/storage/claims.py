@@ -10,9 +10,10 @@ one that could disagree with the data. `Claims.claim` decides by it; the first r
     fetched by a run that started since `newer_than`    no
     no failure                                          yes
     failed since `failed_before`                        no (adds to `passed_over` if the failure is not terminal)
-    failed, and `terminal` is set                       yes
-    quarantined                                         if that was before `newer_than`
-    failed                                              if the failure is not terminal
+    failed, but not terminal, or `terminal` is set      yes
+    refused (400, 404, 201, 202)                        no, if that was since `settled_since` and no document exists
+    quarantined                                         no, if that was since `newer_than` (or since `settled_since`)
+    failed otherwise (a body that is too large)         no, if that was since `settled_since`
 
 A failure that is older than the answer no longer counts, and is removed: a crash can leave it behind.
 """
@@ -22,12 +23,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from pymongo import DeleteOne
 from pymongo.asynchronous.database import AsyncDatabase
 
+from xingtu_crawler.api.codes import REFUSED
 from xingtu_crawler.api.endpoints import DETAILS
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import FAILURES
@@ -36,6 +38,16 @@ from xingtu_crawler.storage.documents import detail_id, failure_id
 from xingtu_crawler.storage.freshness import FIELDS, is_fresh
 
 _MARK = f"crawl.{DATED_AHEAD}"
+SETTLED_FOR = timedelta(days=7)
+"""A refusal settles its question for this long, or for `max_age` where that is longer; never for ever."""
+
+
+def settled_since(started_at: datetime, max_age: timedelta) -> datetime:
+    """Return the time since when a refusal settles its question in a run that started at `started_at`.
+
+    With `max_age=0` everything is fetched, so no earlier refusal settles anything.
+    """
+    return started_at - (max(max_age, SETTLED_FOR) if max_age else timedelta())
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,18 +79,22 @@ class _Rule:
     """The part of the decision table that is about failures."""
 
     newer_than: datetime | None
+    settled_since: datetime
     terminal: bool
     failed_before: datetime | None
 
-    def is_final(self, failure: dict[str, Any]) -> bool:
+    def is_final(self, failure: dict[str, Any], *, has_document: bool) -> bool:
         """Return whether a failure means that its detail is not to be fetched."""
-        if self.failed_before is not None and failure["failed_at"] >= self.failed_before:
+        failed_at: datetime = failure["failed_at"]
+        if self.failed_before is not None and failed_at >= self.failed_before:
             return True
-        if self.terminal:
+        if self.terminal or not failure["terminal"]:
             return False
-        if failure["reason"] == "quarantined":
-            return self.newer_than is None or bool(failure["failed_at"] >= self.newer_than)
-        return bool(failure["terminal"])
+        if failure.get("code") in REFUSED and failure["reason"] != "quarantined":
+            return failed_at >= self.settled_since and not has_document
+        if failure["reason"] == "quarantined" and self.newer_than is not None:
+            return failed_at >= max(self.newer_than, self.settled_since)
+        return failed_at >= self.settled_since
 
 
 class _Stored(NamedTuple):
@@ -113,6 +129,7 @@ class Claims:
         details: Sequence[DetailKey],
         *,
         newer_than: datetime | None,
+        settled_since: datetime,
         terminal: bool = False,
         failed_before: datetime | None = None,
     ) -> list[DetailKey]:
@@ -122,6 +139,7 @@ class Claims:
             details: the details in question.
             newer_than: a document fetched by a run that started since then (UTC) is fresh; None claims only what
                 failed after its last answer.
+            settled_since: a refusal since then (UTC) settles its question; see the function of this name.
             terminal: whether terminal failures and quarantined answers are fetched again.
             failed_before: what has failed since then (UTC) is left out, whatever the failure.
 
@@ -136,7 +154,7 @@ class Claims:
                 reserved[detail.key] = detail
         claimed: dict[str, DetailKey] = {}
         try:
-            claimed = await self._select(reserved, _Rule(newer_than, terminal, failed_before))
+            claimed = await self._select(reserved, _Rule(newer_than, settled_since, terminal, failed_before))
         finally:
             self._open -= reserved.keys() - claimed.keys()
         return list(claimed.values())
@@ -156,17 +174,17 @@ class Claims:
                     continue
             elif document is not None and is_fresh(document.crawl, since=rule.newer_than):
                 continue
-            if failure is None or not rule.is_final(failure):
+            if failure is None or not rule.is_final(failure, has_document=document is not None):
                 filled = 0 if document is None else document.filled
                 selected[key] = replace(detail, had_failed=failure is not None, filled=filled)
             elif not failure["terminal"]:
                 self.passed_over += 1
         return selected
 
-    async def lacks(self, details: Sequence[DetailKey], *, newer_than: datetime) -> bool:
+    async def lacks(self, details: Sequence[DetailKey], *, newer_than: datetime, settled_since: datetime) -> bool:
         """Return whether `claim` would return any of these details; claims none."""
         unclaimed = {detail.key: detail for detail in details if detail.key not in self._open}
-        return bool(await self._select(unclaimed, _Rule(newer_than, terminal=False, failed_before=None)))
+        return bool(await self._select(unclaimed, _Rule(newer_than, settled_since, terminal=False, failed_before=None)))
 
     @property
     def open_claims(self) -> int:
@@ -204,7 +222,7 @@ class Claims:
 
     async def _failed(self, details: Mapping[str, DetailKey]) -> dict[str, dict[str, Any]]:
         """Return the failures of these details that are newer than their answers; remove the other ones."""
-        fields = {"terminal": 1, "failed_at": 1, "reason": 1}
+        fields = {"terminal": 1, "failed_at": 1, "reason": 1, "code": 1}
         found = await self._outages.retry_while_away(
             lambda: self._database[FAILURES].find({"_id": {"$in": list(details)}}, fields).to_list(), swift=True
         )
@@ -235,12 +253,13 @@ class Preview(Claims):
         details: Sequence[DetailKey],
         *,
         newer_than: datetime | None,
+        settled_since: datetime,
         terminal: bool = False,
         failed_before: datetime | None = None,
     ) -> list[DetailKey]:
         """Return those of these details that a crawl would fetch."""
         by_key = {detail.key: detail for detail in details}
-        return list((await self._select(by_key, _Rule(newer_than, terminal, failed_before))).values())
+        return list((await self._select(by_key, _Rule(newer_than, settled_since, terminal, failed_before))).values())
 
     async def _forget(self, answered: Mapping[str, datetime]) -> None:
         """Change nothing."""

@@ -10,6 +10,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -23,6 +24,7 @@ from xingtu_crawler.storage.claims import Claims, DetailKey
 from xingtu_crawler.storage.freshness import started_at_of
 from xingtu_crawler.storage.history import History
 from xingtu_crawler.storage.notes import note_failure, note_quarantined
+from xingtu_crawler.storage.refusals import Refusals, is_refusal
 from xingtu_crawler.storage.spill import Answer
 from xingtu_crawler.storage.sweeps import Sweeps
 from xingtu_crawler.storage.videos import Videos
@@ -47,6 +49,7 @@ class Recorder:
         run_started_at: datetime | None = None,
         count: Count,
         findings: Findings | None = None,
+        refusals: Refusals | None = None,
     ) -> None:
         self._writer = writer
         self._history = history
@@ -56,6 +59,7 @@ class Recorder:
         self._run_started_at = run_started_at
         self._count = count
         self._findings = findings if findings is not None else Findings()
+        self._refusals = refusals
         self._turns: dict[str, asyncio.Event] = {}
         """By sweep: set when its last page so far is marked as read or missed."""
         self._videos = Videos(run_id, history=history is not None)
@@ -99,6 +103,8 @@ class Recorder:
         if answer.had_failed and not refused:
             key = documents.failure_id(answer.endpoint, answer.star_id, answer.platform)
             await self._forget_failure(key, answered_at=answer.fetched_at)
+        if self._refusals and not refused:
+            self._refusals.ended(answer.endpoint)
         self._claims.release(answer.endpoint, answer.star_id, answer.platform)
         return not rejected
 
@@ -210,8 +216,13 @@ class Recorder:
             await self._quarantine(failed.reason, failed.body, request, failed)
         if await self._is_answered(failed):
             return
+        stored = replace(failed, terminal=False) if is_refusal(failed) else failed  # until the end: see `Refusals`
         if not planned.is_planned(failed.sweep):
-            await self._writer.insist([documents.failure(failed, run_id=self._run_id)])
+            await self._writer.insist([documents.failure(stored, run_id=self._run_id)])
+        if self._refusals and failed.star_id is not None:
+            self._refusals.ended(failed.endpoint)
+            if is_refusal(failed):
+                self._refusals.refused(failed)
         if not failed.tried_again:
             self._count(f"failures/{'terminal' if failed.terminal else 'open'}", 1)
             # Code 0 is a success and explains no failure.
