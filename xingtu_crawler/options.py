@@ -17,6 +17,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, V
 from pydantic.fields import FieldInfo
 
 from xingtu_crawler.api import credentials, environments
+from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import TokenPool
 from xingtu_crawler.exceptions import SandboxError, TokenError, UserError
 from xingtu_crawler.mongo.client import server_of
@@ -366,6 +367,11 @@ class Options(BaseModel):
     def spill_directory(self) -> Path:
         """The folder of the database's spill files; a database of the same name on another server has another."""
         return self.data_dir / "spill" / f"{self.database_name}@{server_of(self.mongo_uri)}"
+
+    @property
+    def backoff(self) -> Backoff:
+        """The pauses before a retry, and before a probe."""
+        return Backoff(self.backoff_base, self.backoff_max)
 
     @property
     def logs_to_terminal(self) -> bool:

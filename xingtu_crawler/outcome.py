@@ -79,6 +79,12 @@ CLOSE_REASONS: dict[str, CloseReason] = {
         "Check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and the network, then run the same command again.",
         before_calls=True,
     ),
+    "api_failing": CloseReason(
+        "Endpoints of the API fail for many requests in a row, and no other request is left. The crawl has left the "
+        "rest of their requests open.",
+        "Run the same command again later: it requests only what is missing. If it fails again, send the provider the "
+        "request ids: scrapy find failures",
+    ),
     "shutdown": CloseReason(
         "Ctrl-C, SIGTERM, SIGHUP or scrapyd's cancel ended the crawl. What was in flight is stored, unless a second "
         "Ctrl-C ended the crawl at once.",

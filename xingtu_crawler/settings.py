@@ -56,6 +56,8 @@ API_CRAWL: dict[str, Any] = {
         "scrapy.downloadermiddlewares.useragent.UserAgentMiddleware": None,
         # This project has its own stats of calls and answers.
         "scrapy.downloadermiddlewares.stats.DownloaderStats": None,
+        # The session of the API knows the proxy, for the balance too.
+        "scrapy.downloadermiddlewares.httpproxy.HttpProxyMiddleware": None,
         # For web pages only.
         "scrapy.downloadermiddlewares.offsite.OffsiteMiddleware": None,
         "scrapy.downloadermiddlewares.robotstxt.RobotsTxtMiddleware": None,

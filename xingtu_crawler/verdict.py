@@ -112,6 +112,12 @@ KINDS: dict[str, FindingKind] = {
         "the run is incomplete.",
         "List them: scrapy find failures --filter '{\"terminal\": true}' --limit 0",
     ),
+    "endpoint_failing": FindingKind(
+        Verdict.INCOMPLETE,
+        "An endpoint failed for many requests in a row, so the crawl stopped requesting it. Its other requests are "
+        "left open.",
+        "Run the same command again later: it requests only what is missing.",
+    ),
     "fields_vanished": FindingKind(
         Verdict.COMPLETE,
         "Answers lack a field, or no answer fills it, that those of an earlier run had. From 10 % of an endpoint's "

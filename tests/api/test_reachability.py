@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import socket
 import ssl
 import threading
@@ -14,6 +15,7 @@ import pytest
 import trustme
 
 from xingtu_crawler.api import reachability
+from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.exceptions import ApiUnreachableError
 
 ADVICE = "check JUSTONEAPI_BASE_URL, JUSTONEAPI_ENV and your network"
@@ -160,22 +162,52 @@ async def test_a_host_that_never_finishes_the_handshake_is_reported(monkeypatch:
     assert message == f"The API at 127.0.0.1:{port} did not answer within 0.3 s: {ADVICE}."
 
 
+def outage() -> reachability.Outage:
+    return reachability.Outage(Backoff(1.0, 60.0))
+
+
+def refused(of: reachability.Outage, *times: float) -> list[float | None]:
+    """Register a refused connection at each of these times, of a request that was sent then."""
+    return [of.refused(now, sent_at=now) for now in times]
+
+
 def test_a_minute_of_refused_connections_means_that_the_host_is_gone() -> None:
-    outage = reachability.Outage()
-    assert [outage.refused(now) for now in (100.0, 110.0, 120.0, 159.9)] == [None] * 4
-    assert outage.refused(160.0) == 60.0
+    assert refused(outage(), 100.0, 110.0, 120.0, 159.9, 160.0) == [None] * 4 + [60.0]
 
 
 def test_a_few_refused_connections_prove_nothing_however_long_they_take() -> None:
-    outage = reachability.Outage()
-    assert [outage.refused(now) for now in (100.0, 200.0, 300.0, 400.0)] == [None] * 4
-    assert outage.refused(500.0) == 400.0
+    assert refused(outage(), 100.0, 200.0, 300.0, 400.0, 500.0) == [None] * 4 + [400.0]
 
 
 def test_any_other_outcome_ends_an_outage() -> None:
-    outage = reachability.Outage()
-    for now in (100.0, 120.0, 140.0, 159.0):
-        outage.refused(now)
-    outage.over()
-    assert [outage.refused(now) for now in (160.0, 170.0, 180.0, 190.0, 219.0)] == [None] * 5
-    assert outage.refused(220.0) == 60.0
+    of = outage()
+    refused(of, 100.0, 120.0, 140.0, 159.0)
+    of.over()
+    assert of.wait(159.0) == 0.0
+    assert refused(of, 160.0, 170.0, 180.0, 190.0, 219.0, 220.0) == [None] * 5 + [60.0]
+
+
+def test_one_request_at_a_time_probes_a_host_that_is_away() -> None:
+    of = outage()
+    for _ in range(64):  # in flight when the host went away
+        of.refused(100.0, sent_at=99.0)
+    sent: list[float] = []
+    now = 100.0
+    while now < 160.0:
+        if of.wait(now) == 0.0:
+            of.started()
+            assert of.wait(now) > 0.0  # no other request until the result is there
+            of.refused(now + 0.01, sent_at=now)
+            sent.append(now)
+        now += 0.25
+    assert len(sent) == 6
+    pauses = [later - earlier for earlier, later in itertools.pairwise(sent)]
+    assert pauses == sorted(pauses)
+
+
+def test_requests_go_ahead_when_a_probe_succeeds() -> None:
+    of = outage()
+    of.refused(100.0, sent_at=100.0)
+    of.started()
+    of.over()
+    assert of.wait(100.0) == 0.0

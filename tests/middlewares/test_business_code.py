@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from scrapy import Request
 from scrapy.exceptions import (
-    DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
 )
@@ -24,7 +23,7 @@ from xingtu_crawler.api import reachability, tokens
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import Exhausted, Lease, TokenPool, Wait
 from xingtu_crawler.engine import meta
-from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError, NotSentError
 from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.middlewares.business_code import BusinessCodeMiddleware
 
@@ -195,10 +194,9 @@ async def test_a_refusal_while_the_crawl_closes_is_recorded() -> None:
 async def test_many_refused_connections_at_once_do_not_end_the_crawl() -> None:
     bench = Bench()
     for _ in range(100):
-        again = bench.fail(DownloadConnectionRefusedError("refused"))
+        again = bench.fail(NotSentError("refused"))
         assert again is not None
         assert again.meta[meta.ATTEMPTS] == 0
-        assert again.meta[meta.NOT_BEFORE] > time.monotonic()
     assert bench.session.closing.reasons == []
 
 
@@ -206,21 +204,59 @@ async def test_a_minute_of_nothing_but_refused_connections_ends_it(monkeypatch: 
     monkeypatch.setattr(reachability, "GONE_S", 0.0)
     bench = Bench()
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.fail(DownloadConnectionRefusedError("refused"))
+        bench.fail(NotSentError("refused"))
     bench.fail(DownloadTimeoutError("the host is there"))
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.fail(DownloadConnectionRefusedError("refused"))
+        bench.fail(NotSentError("refused"))
     bench.fail(DownloadFailedError("the host is there"))
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.fail(DownloadConnectionRefusedError("refused"))
+        bench.fail(NotSentError("refused"))
     bench.receive({"code": 301, "data": None})
     assert bench.session.closing.reasons == []
     for _ in range(reachability.GONE_ATTEMPTS - 1):
-        bench.fail(DownloadConnectionRefusedError("refused"))
+        bench.fail(NotSentError("refused"))
     with pytest.raises(CrawlClosingError):
-        bench.fail(DownloadConnectionRefusedError("refused"))
+        bench.fail(NotSentError("refused"))
     (said,) = bench.session.closing.reasons
-    assert said.startswith("The API has refused every connection for 0 s: the API or the network is down.")
+    assert said == (
+        "No connection to the API for 0 s: The API or the network is down. Run the same command again later; nothing "
+        "is lost."
+    )
+    assert bench.stats.get_value("xingtu/maybe_billed") == 2  # the timeout and the lost connection
+
+
+async def test_what_cannot_be_sent_however_often_it_is_tried_ends_the_crawl_at_once() -> None:
+    bench = Bench()
+    with pytest.raises(CrawlClosingError):
+        bench.fail(NotSentError("The proxy proxy:3128 needs a user name and a password (HTTP 407).", is_final=True))
+    assert bench.session.closing.reasons == ["The proxy proxy:3128 needs a user name and a password (HTTP 407)."]
+    assert bench.stats.get_value("xingtu/not_sent") == 1
+    assert bench.stats.get_value("xingtu/maybe_billed") is None
+
+
+async def test_failures_that_may_be_billed_get_fewer_attempts() -> None:
+    bench = Bench(max_attempts=8)
+    request = bench.request()
+    for _ in range(4):
+        again = bench.receive(b"<html>Bad gateway</html>", 502, request=request)
+        assert isinstance(again, Request)
+        request = again.replace(meta={**again.meta, **bench.request(attempts=again.meta[meta.ATTEMPTS]).meta})
+    with pytest.raises(NoAnswerError):
+        bench.receive(b"<html>Bad gateway</html>", 502, request=request)
+
+
+async def test_the_first_failure_of_details_is_logged_and_no_other(caplog: pytest.LogCaptureFixture) -> None:
+    bench = Bench(max_attempts=1)
+    bench.session.health.endpoints = ("base_info",)
+    for _ in range(3):
+        with pytest.raises(NoAnswerError):
+            bench.receive({"code": 301, "message": "try again"})
+    assert caplog.messages == [
+        (
+            "A request for base_info has failed after 1 attempts (collection failed, please retry: try again); further "
+            "failures are only recorded in failures"
+        )
+    ]
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])

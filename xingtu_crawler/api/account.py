@@ -10,6 +10,8 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from xingtu_crawler.api.proxies import Proxy
+
 BALANCE_PATH = "/user/get-balance"
 _TIMEOUT = aiohttp.ClientTimeout(total=10)
 _MAX_BYTES = 100_000
@@ -30,16 +32,21 @@ def spent(named: Iterable[Change], unnamed: Iterable[Change]) -> Decimal:
     return sum((before - after for before, after in changes), Decimal(0))
 
 
-async def balance(base_url: str, token: str) -> Decimal | None:
+async def balance(base_url: str, token: str, proxy: Proxy | None = None) -> Decimal | None:
     """Return the balance of a token's account in its currency; None if the endpoint returns no balance.
 
-    Errors are not passed on, because they contain the token.
+    `proxy`: the proxy on the way to the API. Errors are not passed on, because they contain the token.
     """
     url = URL(f"{base_url}{BALANCE_PATH}?token={quote(token, safe='')}", encoded=True)
     try:
         async with (
             aiohttp.ClientSession(timeout=_TIMEOUT) as session,
-            session.get(url, allow_redirects=False) as response,
+            session.get(
+                url,
+                allow_redirects=False,
+                proxy=proxy.url if proxy else None,
+                proxy_headers=proxy.headers if proxy else None,
+            ) as response,
         ):
             return parse_balance(await _read(response))
     except (aiohttp.ClientError, OSError, ValueError):

@@ -34,8 +34,6 @@ class Step(StrEnum):
     """The response is a success: pass it to the spider."""
     RETRY = "retry"
     """Send the request again after a pause; the attempt counts."""
-    RETRY_UNCOUNTED = "retry_uncounted"
-    """Send the request again after a pause; the attempt does not count: no connection was made."""
     SLOW_DOWN = "slow_down"
     """Slow the token down and send the request again; the attempt does not count."""
     CHANGE_TOKEN = "change_token"  # noqa: S105 - a step, not a token
@@ -171,7 +169,6 @@ WITHOUT_RESPONSE: dict[str, Step] = {
     "timeout": Step.RETRY,
     "cut": Step.RETRY,
     "connection_lost": Step.RETRY,
-    "unreachable": Step.RETRY_UNCOUNTED,
 }
 """What to do by outcome where no response came."""
 
@@ -180,11 +177,10 @@ def decide_without_response(outcome: str, message: str) -> Decision:
     """Return what to do where no response came.
 
     Args:
-        outcome: `timeout`, `cut` (the body is incomplete), `connection_lost` or `unreachable` (no connection was made).
+        outcome: `timeout`, `cut` (the body is incomplete) or `connection_lost`.
         message: the message of the error.
     """
-    billed = False if outcome == "unreachable" else None
-    return Decision(WITHOUT_RESPONSE[outcome], outcome, outcome, envelope.one_line(message), billed=billed)
+    return Decision(WITHOUT_RESPONSE[outcome], outcome, outcome, envelope.one_line(message))
 
 
 def retry_after(header: bytes | None, now: datetime) -> float | None:

@@ -27,10 +27,10 @@ The caller passes the time: `now` and `sent_at` are seconds of a monotonic clock
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
+from xingtu_crawler.api.action import Decision, Step
 from xingtu_crawler.api.backoff import Backoff
 
 FAILURES_IN_A_ROW = 16
@@ -62,6 +62,21 @@ class Result(StrEnum):
     FAILURE = "failure"
     REFUSAL = "refusal"
     UNDECIDED = "undecided"
+
+
+_RESULTS: dict[Step, Result] = {
+    Step.USE: Result.SUCCESS,
+    Step.RETRY: Result.FAILURE,
+    Step.SLOW_DOWN: Result.UNDECIDED,
+    Step.CHANGE_TOKEN: Result.UNDECIDED,
+}
+
+
+def result_of(decision: Decision) -> Result:
+    """Return what an attempt says about the endpoint."""
+    if decision.step is Step.GIVE_UP:  # without a code: a body that is too large, or nested too deeply
+        return Result.FAILURE if decision.code is None else Result.REFUSAL
+    return _RESULTS[decision.step]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +119,7 @@ class Breaker:
         if not waits:
             return None
         if self._is_probing or (seconds := self._probe_at - now) > POLL_S:
-            return Hold(min(POLL_S, self._backoff.cap))
+            return Hold(min(POLL_S, max(_SPREAD_S, self._backoff.cap)))
         # The order in which the requests come back decides which of them is the probe.
         is_preferred = has_failed == (self._probes % 2 == 0)
         return Hold(seconds + random.uniform(0.0, _SPREAD_S) + (0.0 if is_preferred else _SPREAD_S))
@@ -151,20 +166,3 @@ class Breaker:
             self.state = BreakerState.TRIPPED
         is_tripped = self.state is BreakerState.TRIPPED
         self._probe_at = now + (TRIPPED_PAUSE_S if is_tripped else self._backoff.delay(self._probes + 1))
-
-
-class Breakers:
-    """The breakers of one crawl by endpoint, and the endpoints whose requests are left to the next crawl."""
-
-    def __init__(self, backoff: Backoff) -> None:
-        self._backoff = backoff
-        self._breakers: dict[str, Breaker] = {}
-
-    def __getitem__(self, endpoint: str) -> Breaker:
-        """Return the breaker of an endpoint."""
-        if (breaker := self._breakers.get(endpoint)) is None:
-            breaker = self._breakers[endpoint] = Breaker(self._backoff)
-        return breaker
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._breakers)

@@ -17,6 +17,10 @@ class Budget:
         self.calls += 1
         return True
 
+    def put_back(self) -> None:
+        """Return one call that was taken and not made."""
+        self.calls -= 1
+
     @property
     def is_used_up(self) -> bool:
         """Whether the limit is reached."""

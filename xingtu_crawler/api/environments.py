@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from urllib.parse import urlsplit
 
 from xingtu_crawler.exceptions import UserError
 
@@ -40,6 +41,19 @@ def base_url(environment: str, override: str | None = None) -> str | None:
             raise UserError(f"JUSTONEAPI_BASE_URL is {override!r}: write https://host or https://host:port.")
         return override.rstrip("/")
     return BASE_URLS.get(environment)
+
+
+def is_loopback(base_url: str) -> bool:
+    """Return whether the host of an address is this machine."""
+    host = (urlsplit(base_url).hostname or "").rstrip(".")
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return (mapped or address).is_loopback
 
 
 def _is_ipv6(address: str) -> bool:

@@ -27,7 +27,7 @@ from datetime import datetime, time, timedelta, timezone
 from enum import StrEnum
 from math import inf
 
-from xingtu_crawler.api.codes import CODES, Action
+from xingtu_crawler.api.codes import Action
 from xingtu_crawler.api.pace import PaceController
 from xingtu_crawler.api.secrets import fingerprint
 from xingtu_crawler.exceptions import TokenError
@@ -97,7 +97,7 @@ class Wait:
 
 @dataclass(frozen=True, slots=True)
 class Denial:
-    """Why no token may use an endpoint: the API's last 600 for it, or the state of the tokens that it allows."""
+    """Why no token may use an endpoint: the API's last 600 for it."""
 
     message: str
     request_id: str | None = None
@@ -114,9 +114,19 @@ class Exhausted:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """No token is left for this endpoint, but one is left for others."""
+    """No token may use this endpoint, but one may use others."""
 
     denial: Denial
+
+
+@dataclass(frozen=True, slots=True)
+class Unavailable:
+    """The tokens that may use this endpoint are used up, but one is left for others.
+
+    The request is left to the next crawl; `close_reason` is that of a crawl in which they are the only tokens.
+    """
+
+    close_reason: str
 
 
 class TokenPool:
@@ -171,7 +181,7 @@ class TokenPool:
         """Return all tokens; only for the redactor."""
         return [token.secret for token in self._tokens.values()]
 
-    def lease(self, endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
+    def lease(self, endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied | Unavailable:
         """Return the token for the next call to `endpoint`, or the time to wait, or that no token is left."""
         best: Token | None = None
         denied = False
@@ -186,31 +196,18 @@ class TokenPool:
             if best is None or token.pace.wait(now) < best.pace.wait(now):
                 best = token
         if best is None:
-            return Denied(self._denial(endpoint)) if denied else Exhausted(self._close_reason())
+            return self._none_left(endpoint) if denied else Exhausted(_close_reason(self._tokens.values()))
         if (seconds := best.pace.wait(now)) > 0:
             return Wait(seconds, for_all=not denied)
         best.pace.reserve(now)
         return Lease(best.alias)
 
-    def _denial(self, endpoint: str) -> Denial:
+    def _none_left(self, endpoint: str) -> Denied | Unavailable:
         """Return why no token may use the endpoint, though an active one may use others."""
-        allowed = {token.state for token in self._tokens.values() if endpoint not in token.denied}
-        if TokenState.PARKED in allowed:
-            message = "the tokens that may use this endpoint have reached their daily quota"
-            return Denial(message, code=303, reason=CODES[303].meaning)
-        if allowed & {TokenState.DRAINED, TokenState.SPENT}:
-            message = "the tokens that may use this endpoint have no balance left"
-            return Denial(message, code=601, reason=CODES[601].meaning)
-        return self._denials.get(endpoint, Denial("no token may use this endpoint"))
-
-    def _close_reason(self) -> str:
-        states = {token.state for token in self._tokens.values()}
-        # The most hopeful state first: a parked token comes back by itself, a drained account after a payment.
-        if TokenState.PARKED in states:
-            return "quota_exhausted"
-        if states & {TokenState.DRAINED, TokenState.SPENT}:
-            return "insufficient_balance"
-        return "no_valid_token"
+        allowed = [token for token in self._tokens.values() if endpoint not in token.denied]
+        if any(token.state is not TokenState.RETIRED for token in allowed):
+            return Unavailable(_close_reason(allowed))
+        return Denied(self._denials.get(endpoint, Denial("no token may use this endpoint")))
 
     def succeeded(self, alias: str, *, now: float, sent_at: float) -> None:
         """Register a response, to a call that left at `sent_at`, that neither limits nor refuses the token."""
@@ -268,6 +265,17 @@ class TokenPool:
                 each.parked_until = min(next_quota_day(sent_at), sent_at + PROBE_AGAIN) if is_parked else None
                 each.state, changed = state, True
         return changed
+
+
+def _close_reason(tokens: Iterable[Token]) -> str:
+    """Return why no token of these is left."""
+    states = {token.state for token in tokens}
+    # The most hopeful state first: a parked token comes back by itself, a drained account after a payment.
+    if TokenState.PARKED in states:
+        return "quota_exhausted"
+    if states & {TokenState.DRAINED, TokenState.SPENT}:
+        return "insufficient_balance"
+    return "no_valid_token"
 
 
 def next_quota_day(now: datetime) -> datetime:

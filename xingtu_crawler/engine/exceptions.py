@@ -5,7 +5,7 @@ The middlewares raise them; the spiders turn them into records of failures.
 
 from __future__ import annotations
 
-from scrapy.exceptions import DropItem, IgnoreRequest
+from scrapy.exceptions import DownloadConnectionRefusedError, DropItem, IgnoreRequest
 
 
 class NoAnswerError(IgnoreRequest):
@@ -35,8 +35,23 @@ class NoAnswerError(IgnoreRequest):
         self.body = body
 
 
+class NotSentError(DownloadConnectionRefusedError):
+    """No connection was made, so the request was not sent: it is no call, and costs nothing.
+
+    `is_final`: another attempt would end in the same way, so the crawl ends. Raised by the download handler.
+    """
+
+    def __init__(self, message: str, *, is_final: bool = False) -> None:
+        super().__init__(message)
+        self.is_final = is_final
+
+
 class CrawlClosingError(IgnoreRequest):
     """A request was not sent because the crawl is closing; it is not a failure, only work left for the next run."""
+
+
+class LeftOpenError(CrawlClosingError):
+    """A request is left to the next run, though this one goes on: its endpoint fails, or its tokens are used up."""
 
 
 class NoItemError(DropItem):

@@ -11,10 +11,13 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
 
-from xingtu_crawler.api import account, environments, reachability
+from xingtu_crawler.api import account, environments, proxies, reachability
 from xingtu_crawler.api.budget import Budget
+from xingtu_crawler.api.proxies import Proxy
+from xingtu_crawler.api.reachability import Outage
 from xingtu_crawler.engine.log import protect
 from xingtu_crawler.extensions.closing import Closing
+from xingtu_crawler.extensions.health import Health
 from xingtu_crawler.options import Options
 from xingtu_crawler.outcome import Outcome
 from xingtu_crawler.sandbox.process import SandboxProcess
@@ -29,8 +32,12 @@ class ApiSession:
     The middlewares hold it from the moment when Scrapy builds them; `open` completes it before the first request.
     """
 
-    def __init__(self, options: Options, closing: Closing) -> None:
+    def __init__(self, options: Options, closing: Closing, health: Health) -> None:
         self.closing = closing
+        self.health = health
+        self.outage = Outage(options.backoff)
+        self.proxy: Proxy | None = None
+        """The proxy on the way to the API, if there is one."""
         self.pool = options.token_pool()
         protect(self.pool.secrets())
         self.budget = Budget(None)
@@ -56,10 +63,16 @@ class ApiSession:
             self._sandbox = await asyncio.to_thread(SandboxProcess.start, self._options.sandbox_arguments)
             base_url = self._sandbox.base_url
             logger.info("Sandbox started at %s: every author in it is synthetic", base_url)
-        elif not self._options.uses_proxy:
-            await reachability.check(base_url)
+        else:
+            self.proxy = proxies.find(base_url) if self._options.uses_proxy else None
+            await reachability.check(base_url, self.proxy)
         if base_url == environments.BASE_URLS["prod-cn"]:
             logger.warning("prod-cn is plain HTTP: the token crosses the network unencrypted; prefer prod-global")
+        elif base_url.startswith("http://") and not environments.is_loopback(base_url):
+            logger.warning(
+                "JUSTONEAPI_BASE_URL is plain HTTP: the token crosses the network unencrypted; use https:// if the "
+                "API has it"
+            )
         self.base_url = base_url
         # The first request with a token in it: the check above is TCP and TLS only.
         self._balances = await self._fetch_balances()
@@ -93,7 +106,7 @@ class ApiSession:
     async def _fetch_balances(self) -> dict[str, Decimal]:
         """Return the balance of each account, under the alias of one of its tokens."""
         accounts = {token.account: token for token in self.pool}
-        requests = [account.balance(self.base_url, token.secret) for token in accounts.values()]
+        requests = [account.balance(self.base_url, token.secret, self.proxy) for token in accounts.values()]
         balances = await asyncio.gather(*requests)
         return {
             token.alias: balance

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -51,6 +51,8 @@ class CrawlContext:
     """Returns the number of calls made so far."""
     is_closing: Callable[[], bool] = lambda: False
     """Returns whether the crawl is closing: what is not requested yet is left to the next one."""
+    left_open: Callable[[], str | None] = lambda: None
+    """Returns the close reason of a crawl that has left requests open, None if it has left none."""
     has_failures: Callable[[], bool] = lambda: False
     """Returns whether requests have failed or callbacks have raised: details may be missing."""
     last_steps: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
@@ -107,6 +109,10 @@ class ContextSpider(Protocol):
     @property
     def population(self) -> str:
         """Names the authors whom the crawl is about: runs of the same name can be compared."""
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """The endpoints of the details that are fetched."""
 
     def begin(self, context: CrawlContext) -> None:
         """Take over the context; called once, before `start` is iterated."""

@@ -23,6 +23,7 @@ from xingtu_crawler.extensions.api_session import ApiSession
 from xingtu_crawler.extensions.closing import Closing
 from xingtu_crawler.extensions.context import ContextSpider, CrawlContext
 from xingtu_crawler.extensions.forecast import Forecast
+from xingtu_crawler.extensions.health import Health
 from xingtu_crawler.extensions.intake import Intake
 from xingtu_crawler.extensions.refusal import refusal
 from xingtu_crawler.extensions.run_record import RunRecord
@@ -54,14 +55,16 @@ class Crawl:
     """
 
     def __init__(self, crawler: Crawler) -> None:
+        self._crawler = crawler
         self.options = Options.read(crawler.settings)
         self.closing = Closing(crawler)
         self.findings = Findings()
-        self.session = ApiSession(self.options, self.closing)
+        self.session = ApiSession(
+            self.options, self.closing, Health(self.options.backoff, self.closing, self.findings, self._count)
+        )
         self.run = RunRecord(crawler.stats, self.findings)
         self.intake = Intake(crawler, self.options, self.closing, run_id=self.run.run_id)
         self.context: CrawlContext | None = None
-        self._crawler = crawler
         self._store: Store | None = None
         self._refusals: Refusals | None = None
         self._is_store_ready = False
@@ -106,6 +109,7 @@ class Crawl:
         except StorageError as error:
             raise refusal(self._crawler, error, "storage_unavailable") from None
         try:
+            self.session.health.endpoints = spider.endpoints
             await self.session.open(max_calls=spider.max_calls, daily_calls=daily_calls, hold=self.intake.hold)
         except UserError as error:
             raise refusal(self._crawler, error, "api_unavailable") from None
@@ -197,6 +201,7 @@ class Crawl:
             collapse_share=self.options.collapse_share,
             calls=lambda: stats.get_value("xingtu/calls") or 0,
             findings=self.findings,
+            left_open=lambda: self.session.health.close_reason,
             is_closing=lambda: self.closing.is_closing,
             has_failures=lambda: bool(
                 stats.get_value("xingtu/failures/open") or stats.get_value("spider_exceptions/count")

@@ -8,15 +8,12 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import time
 from datetime import UTC, datetime, timedelta
 from typing import Self
 
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
-    CannotResolveHostError,
-    DownloadConnectionRefusedError,
     DownloadTimeoutError,
     IgnoreRequest,
     ResponseDataLossError,
@@ -26,10 +23,10 @@ from scrapy.statscollectors import StatsCollector
 
 from xingtu_crawler.api.action import Decision, Step, decide, decide_without_response, retry_after
 from xingtu_crawler.api.backoff import Backoff
-from xingtu_crawler.api.reachability import Outage
 from xingtu_crawler.api.tokens import Denial
 from xingtu_crawler.engine import meta
-from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError, NotSentError
+from xingtu_crawler.engine.resend import resend
 from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.exceptions import ApiUnreachableError
 from xingtu_crawler.extensions.api_session import ApiSession
@@ -46,8 +43,6 @@ _LONG_PAUSE_S = 30.0
 _OUTCOMES: dict[type[Exception], str] = {
     DownloadTimeoutError: "timeout",
     ResponseDataLossError: "cut",
-    DownloadConnectionRefusedError: "unreachable",
-    CannotResolveHostError: "unreachable",
 }
 """Scrapy's download errors by outcome; every other exception is `connection_lost`."""
 
@@ -59,8 +54,8 @@ class BusinessCodeMiddleware:
         self._session = session
         self._stats = stats
         self._max_attempts = max_attempts
+        self._max_billed = max_attempts // 2 + 1
         self._backoff = backoff
-        self._outage = Outage()
         self._not_the_api = 0
         self._has_answered = False
         self._paused_until: dict[str, float] = {}
@@ -73,14 +68,14 @@ class BusinessCodeMiddleware:
             Crawl.of(crawler).session,
             crawler.stats,
             max_attempts=options.max_attempts,
-            backoff=Backoff(options.backoff_base, options.backoff_max),
+            backoff=options.backoff,
         )
 
     def process_response(self, request: Request, response: Response) -> Response | Request:
         """Return the response, or the request to send again; raise `NoAnswerError` to give the request up."""
         if meta.ENDPOINT not in request.meta:
             return response
-        self._outage.over()
+        self._session.outage.over()
         decision = decide(response.status, response.body, unread=_why_unread(response))
         self._count(request, decision)
         if decision.envelope is not None:
@@ -107,21 +102,35 @@ class BusinessCodeMiddleware:
         """Return the request to send again; raise `NoAnswerError` to give it up."""
         if meta.ENDPOINT not in request.meta or isinstance(exception, IgnoreRequest):
             return None
+        if isinstance(exception, NotSentError):
+            return self._not_sent(request, exception)
+        self._session.outage.over()
         outcome = next((name for kind, name in _OUTCOMES.items() if isinstance(exception, kind)), "connection_lost")
         decision = decide_without_response(outcome, str(exception))
         self._count(request, decision)
         request.meta.pop(meta.TOKEN_ALIAS, None)
-        if decision.step is not Step.RETRY_UNCOUNTED:
-            self._outage.over()
-            return self._retry_or_give_up(request, decision)
-        if (seconds := self._outage.refused(asyncio.get_running_loop().time())) is not None:
+        return self._retry_or_give_up(request, decision)
+
+    def _not_sent(self, request: Request, error: NotSentError) -> Request:
+        """Return the request to send again when the host is back; it is no call and no attempt."""
+        self._stats.inc_value("xingtu/not_sent")
+        request.meta.pop(meta.TOKEN_ALIAS, None)
+        now, sent_at = asyncio.get_running_loop().time(), request.meta[meta.SENT_AT]
+        seconds = self._session.outage.refused(now, sent_at=sent_at)
+        self._session.health.undecided(request.meta[meta.ENDPOINT], now=now, sent_at=sent_at)
+        if error.is_final:
+            self._session.closing.give_up(ApiUnreachableError(str(error)))
+        elif seconds is not None:
+            reason = str(error) if self._session.proxy else "The API or the network is down."
             self._session.closing.give_up(
                 ApiUnreachableError(
-                    f"The API has refused every connection for {seconds:.0f} s: the API or the network is down. "
-                    "Run the same command again later; nothing is lost."
+                    f"No connection to the API for {seconds:.0f} s: {reason} Run the same command again later; nothing "
+                    "is lost."
                 )
             )
-        return self._retry_uncounted(request)
+        if self._session.closing.is_over:
+            raise CrawlClosingError("the crawl is closing")
+        return resend(request)
 
     def _suspect_the_host(self, what: str) -> None:
         self._not_the_api += 1
@@ -152,7 +161,7 @@ class BusinessCodeMiddleware:
                     alias,
                     limited,
                 )
-        return _resend(request, request.meta.get(meta.ATTEMPTS, 0))
+        return resend(request)
 
     def _change_token(self, request: Request, alias: str, decision: Decision) -> Request:
         assert decision.token_action is not None
@@ -169,7 +178,7 @@ class BusinessCodeMiddleware:
                 "%s: code %d, %s (%s) at %s", alias, decision.code, decision.reason, decision.message, endpoint
             )
             self._stats.inc_value(f"xingtu/tokens/{decision.token_action}")
-        return _resend(request, request.meta.get(meta.ATTEMPTS, 0))
+        return resend(request)
 
     def _retry_or_give_up(self, request: Request, decision: Decision, *, pause: float = 0.0) -> Request:
         """Return the request to send again after a pause, with one attempt more; raise where it was the last."""
@@ -181,29 +190,32 @@ class BusinessCodeMiddleware:
             if request.meta.get(meta.UNREADABLE) == digest:
                 raise _no_answer(request, decision, terminal=False)
             request.meta[meta.UNREADABLE] = digest
-        if attempts >= self._max_attempts and not self._session.closing.is_over:
+        billed = request.meta.get(meta.BILLED, 0) + (decision.billed is not False)
+        request.meta[meta.BILLED] = billed
+        is_last = attempts >= self._max_attempts or billed >= self._max_billed
+        if is_last and not self._session.closing.is_over:
+            self._session.health.request_failed(request.meta[meta.ENDPOINT], decision, request.meta.get(meta.CALLS, 0))
             raise _no_answer(request, decision, terminal=False)
         return self._retry(request, attempts, pause=max(pause, self._backoff.delay(attempts)))
-
-    def _retry_uncounted(self, request: Request) -> Request:
-        """Return the request to send again after a pause; the longer the host refuses connections, the longer."""
-        refusals = request.meta.get(meta.REFUSALS, 0) + 1
-        again = self._retry(request, request.meta.get(meta.ATTEMPTS, 0), pause=self._backoff.delay(refusals))
-        again.meta[meta.REFUSALS] = refusals
-        return again
 
     def _retry(self, request: Request, attempts: int, *, pause: float) -> Request:
         if self._session.closing.is_over:  # not a failure: the next run sends it
             raise CrawlClosingError("the crawl is closing")
         self._stats.inc_value("xingtu/retries")
-        return _resend(request, attempts, pause=pause)
+        again = resend(request, pause=pause)
+        again.meta[meta.ATTEMPTS] = attempts
+        return again
 
     def _count(self, request: Request, decision: Decision) -> None:
+        """Count the result of a call."""
         if meta.TOKEN_ALIAS not in request.meta:
             return  # from Scrapy's HTTP cache: no call
         if decision.billed is not False:
             self._stats.inc_value("xingtu/billed" if decision.billed else "xingtu/maybe_billed")
-        self._stats.inc_value(f"xingtu/answers/{request.meta[meta.ENDPOINT]}/{decision.outcome}")
+        endpoint = request.meta[meta.ENDPOINT]
+        self._stats.inc_value(f"xingtu/answers/{endpoint}/{decision.outcome}")
+        now = asyncio.get_running_loop().time()
+        self._session.health.ended(endpoint, decision, now=now, sent_at=request.meta[meta.SENT_AT])
 
 
 def _why_unread(response: Response) -> str | None:
@@ -228,13 +240,6 @@ def _api_response(request: Request, response: Response, decision: Decision) -> A
         )
     response.parsed_body = decision.envelope
     return response
-
-
-def _resend(request: Request, attempts: int, pause: float = 0.0) -> Request:
-    again = request.copy()
-    again.meta[meta.ATTEMPTS] = attempts
-    again.meta[meta.NOT_BEFORE] = time.monotonic() + pause if pause else 0.0
-    return again
 
 
 def _no_answer(request: Request, decision: Decision, *, terminal: bool) -> NoAnswerError:

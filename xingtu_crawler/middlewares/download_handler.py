@@ -16,8 +16,6 @@ import aiohttp
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
-    CannotResolveHostError,
-    DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
     ResponseDataLossError,
@@ -26,8 +24,10 @@ from scrapy.http import Headers, Response
 from yarl import URL
 
 from xingtu_crawler.api.compression import decompressed
+from xingtu_crawler.api.proxies import PROXY_LOGIN_NEEDED, Proxy
 from xingtu_crawler.api.secrets import Redactor
 from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import NotSentError
 from xingtu_crawler.engine.responses import CUT, TOO_LARGE, ApiResponse
 from xingtu_crawler.extensions.crawl import Crawl
 from xingtu_crawler.middlewares.large_bodies import CountedBody, LargeBodies
@@ -36,6 +36,8 @@ from xingtu_crawler.options import Options
 _NOTHING_SECRET = Redactor([])
 MOST_KEPT = 16_000_000
 """Maximum number of bytes that are read of a body beyond `DOWNLOAD_MAXSIZE`: it is not parsed, but kept as it came."""
+_CONNECT_S = 20.0
+"""Time in seconds for the connection and the TLS handshake: until they are made, nothing is sent."""
 _HEADER_SIZE = 65_536
 """Maximum number of bytes of a header; aiohttp's default is 8 kB."""
 _END_OF_HEADERS = b"\r\n\r\n"
@@ -56,6 +58,8 @@ class TokenDownloadHandler:
         self._headers = Headers({**options.request_headers, "User-Agent": options.user_agent})
         self._sent_headers = _sent(self._headers)
         self._large_bodies = LargeBodies()
+        self._timeouts_of: dict[float, aiohttp.ClientTimeout] = {}
+        self._proxy: Proxy | None = None
         self._wire: aiohttp.ClientSession | None = None
         self._tokens: dict[str, tuple[str, Redactor]] = {}
 
@@ -84,21 +88,29 @@ class TokenDownloadHandler:
         url, redactor = self._url(request)
         try:
             return await self._ask(request, url, redactor)
-        except TimeoutError:
-            return DownloadTimeoutError(f"no answer within {self._limit(request):g} s")
-        except aiohttp.ClientPayloadError:
-            return ResponseDataLossError("the answer was cut short")
-        except aiohttp.ClientConnectorDNSError as error:
-            kind: type[Exception] = CannotResolveHostError
-            message = str(error)
-        except aiohttp.ClientSSLError as error:
-            kind, message = DownloadFailedError, str(error)
-        except aiohttp.ClientConnectorError as error:
-            kind, message = DownloadConnectionRefusedError, str(error)
         except Exception as error:  # noqa: BLE001 - whatever it is, it may show the token
-            kind = type(error) if type(error).__module__ == "scrapy.exceptions" else DownloadFailedError
-            message = str(error) or type(error).__name__
-        return kind(redactor.text(message))
+            return self._clean(error, request, redactor)
+
+    def _clean(self, error: Exception, request: Request, redactor: Redactor) -> Exception:
+        """Return Scrapy's exception for a network error, without the token."""
+        message = redactor.text(str(error) or type(error).__name__)
+        clean: Exception
+        match error:
+            case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
+                clean = self._stopped_by_proxy(error, URL(request.url).authority)
+            case aiohttp.ClientConnectorError():
+                clean = NotSentError(message)
+            case aiohttp.ConnectionTimeoutError():
+                clean = NotSentError(f"no connection within {self._timeouts(request).sock_connect:g} s")
+            case TimeoutError():
+                clean = DownloadTimeoutError(f"no answer within {self._limit(request):g} s")
+            case aiohttp.ClientPayloadError():
+                clean = ResponseDataLossError("the answer was cut short")
+            case _ if type(error).__module__ == "scrapy.exceptions":
+                clean = type(error)(message)
+            case _:
+                clean = DownloadFailedError(message)
+        return clean
 
     def _url(self, request: Request) -> tuple[URL, Redactor]:
         """Return the URL with the token, and the redactor that removes the token from the response."""
@@ -112,22 +124,24 @@ class TokenDownloadHandler:
         separator = "&" if "?" in request.url else "?"
         return URL(f"{request.url}{separator}token={quoted}", encoded=True), redactor
 
-    async def _ask(self, request: Request, url: URL, redactor: Redactor) -> Response:
+    async def _ask(self, request: Request, url: URL, redactor: Redactor) -> Response | Exception:
         now = asyncio.get_running_loop().time
         begun = now()
+        wire, proxy = self._session(), self._proxy
         headers = _sent({**self._headers, **request.headers}) if request.headers else dict(self._sent_headers)
-        authorization = headers.pop("Proxy-Authorization", None)
-        async with self._session().request(
+        async with wire.request(
             request.method,
             url,
             data=request.body or None,
             headers=headers,
             allow_redirects=False,  # one would carry the token elsewhere
-            timeout=aiohttp.ClientTimeout(total=self._limit(request)),
-            proxy=request.meta.get("proxy"),
+            timeout=self._timeouts(request),
+            proxy=proxy.url if proxy else None,
             # aiohttp makes a Proxy-Authorization of it, in the request or in the CONNECT before it.
-            proxy_headers={"Authorization": authorization} if authorization else None,
+            proxy_headers=proxy.headers if proxy else None,
         ) as answer:
+            if proxy and answer.status == PROXY_LOGIN_NEEDED:
+                return NotSentError(proxy.login_refused, is_final=True)
             request.meta["download_latency"] = now() - begun
             body, flags = await self._body(answer, redactor)
             kind = Response if redactor is _NOTHING_SECRET else ApiResponse
@@ -142,6 +156,7 @@ class TokenDownloadHandler:
 
     def _session(self) -> aiohttp.ClientSession:
         if self._wire is None:
+            self._proxy = Crawl.of(self._crawler).session.proxy
             self._wire = aiohttp.ClientSession(
                 # The downloader limits what is in flight; time spent waiting here would count towards the timeout.
                 connector=aiohttp.TCPConnector(limit=0, ssl=True),
@@ -155,6 +170,25 @@ class TokenDownloadHandler:
             # It has no public switch for that.
             self._wire._retry_connection = False
         return self._wire
+
+    def _stopped_by_proxy(
+        self, error: aiohttp.ClientHttpProxyError | aiohttp.ClientProxyConnectionError, target: str
+    ) -> NotSentError:
+        proxy = self._proxy
+        assert proxy is not None
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            return NotSentError(proxy.down(f"cannot be reached ({error.strerror})"))
+        if error.status == PROXY_LOGIN_NEEDED:
+            return NotSentError(proxy.login_refused, is_final=True)
+        return NotSentError(proxy.no_connection(target, f"HTTP {error.status}"))
+
+    def _timeouts(self, request: Request) -> aiohttp.ClientTimeout:
+        limit = self._limit(request)
+        if (timeouts := self._timeouts_of.get(limit)) is None:
+            # Below the total, so that a connection that was not made differs from an answer that did not come.
+            timeouts = aiohttp.ClientTimeout(total=limit, sock_connect=min(_CONNECT_S, 0.9 * limit))
+            self._timeouts_of[limit] = timeouts
+        return timeouts
 
     def _limit(self, request: Request) -> float:
         return float(request.meta.get("download_timeout", self._timeout))

@@ -14,6 +14,7 @@ from xingtu_crawler.api.endpoints import SEARCH, search_url
 from xingtu_crawler.arguments.query import AuthorQuery
 from xingtu_crawler.arguments.square import parse_square
 from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import LeftOpenError
 from xingtu_crawler.engine.responses import ApiResponse
 from xingtu_crawler.exceptions import IdentityError
 from xingtu_crawler.extensions.context import CrawlContext, Done
@@ -219,9 +220,12 @@ class AuthorSquareSpider(XingtuSpider):
         """Yield the record of a failed page, and the page behind it: the failed one is retried at the end."""
         request: Request = failure.request  # type: ignore[attr-defined]
         failed = failed_request(failure, request)
-        if failed is None:
-            return
         sweep = self.search.sweeps[request.cb_kwargs["sweep"]]
+        if failed is None:
+            if isinstance(failure.value, LeftOpenError):
+                self.search.leave_open(sweep)
+                yield from self._requests(self.search.due())
+            return
         self.search.fail(sweep, request.cb_kwargs["number"], failed, again=request.cb_kwargs["again"])
         yield failed
         yield from self._requests(self.search.next(sweep))

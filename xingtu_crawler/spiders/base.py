@@ -113,9 +113,9 @@ class XingtuSpider(Spider):
         context.last_steps.append(self.finish)
 
     def spider_idle(self) -> None:
-        """Close for the spider's own reason, if it has one."""
-        if self.close_reason:
-            raise CloseSpider(self.close_reason)
+        """Close for the reason of the requests that were left open, or for the spider's own."""
+        if reason := self.context.left_open() or self.close_reason:
+            raise CloseSpider(reason)
 
     async def finish(self) -> None:
         """Record what remains when every item is stored; the crawl closes MongoDB after that."""
@@ -142,6 +142,11 @@ class XingtuSpider(Spider):
     def population(self) -> str:
         """Names the authors whom the crawl is about: runs of the same name can be compared."""
         return self.name
+
+    @property
+    def endpoints(self) -> Sequence[str]:
+        """The endpoints of the details that are fetched."""
+        return self.details.endpoints
 
     @property
     def newer_than(self) -> datetime:

@@ -165,6 +165,11 @@ class Search:
         elif lost.stop is None or not lost.settled:  # else it is the end of the search, which `_end` logs
             logger.warning("Could not fetch page %d (%s): %s", number, failed.reason, _then(lost.stop, again))
 
+    def leave_open(self, sweep: Sweep) -> None:
+        """Stop reading a sweep: a later crawl goes on with it."""
+        sweep.leave_open()
+        self._one_done.set()
+
     def _take(self, sweep: Sweep, new: Sequence[str]) -> list[str]:
         """Return those authors, new in a sweep, who are new in the crawl and within `max_authors`."""
         limit = self._arguments.details.max_authors

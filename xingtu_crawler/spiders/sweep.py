@@ -328,6 +328,10 @@ class Sweep:
 
     # --- Steps ---------------------------------------------------------------------------------------------
 
+    def leave_open(self) -> None:
+        """Request nothing more; without a `stop` the sweep stays open."""
+        self.phase, self.next_page = Phase.DONE, None
+
     def _go(self, event: str) -> None:
         self.phase = _TRANSITIONS[self.phase, event]
 
