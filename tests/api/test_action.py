@@ -206,7 +206,6 @@ def test_a_pause_of_more_than_an_hour_is_probed(header: bytes) -> None:
         ("timeout", Step.RETRY, None),
         ("cut", Step.RETRY, None),
         ("connection_lost", Step.RETRY, None),
-        ("unreachable", Step.RETRY_UNCOUNTED, False),
     ],
 )
 def test_a_missing_response(outcome: str, step: Step, billed: bool | None) -> None:

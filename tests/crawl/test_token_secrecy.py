@@ -194,7 +194,7 @@ async def test_a_hostile_api_cannot_spread_the_token(mongo_uri: str, mongo_db: D
     # The API used every fault, and the crawl met them all.
     assert api.tokens == set(tokens)
     assert {name for name, count in api.used.items() if count} == api.faults
-    assert "/unreachable'" in gone.stderr, gone.stderr  # in the stats
+    assert "xingtu/not_sent" in gone.stderr, gone.stderr  # in the stats
     assert done.returncode == 1, done.stderr  # because of the quarantine
     assert sum([await mongo_db[each.collection].count_documents({"data.echo": "***"}) for each in DETAILS.values()]) > 0
     assert await mongo_db.authors.count_documents({"data.echo": "***"}) > 0

@@ -21,7 +21,7 @@ class Witness:
         return cls(crawler)
 
     def look(self):
-        refused = sum(n for name, n in self._stats.get_stats().items() if name.endswith("/unreachable"))
+        refused = self._stats.get_value("xingtu/not_sent", 0)
         Path("refused.new").write_text(str(refused))
         Path("refused.new").rename("refused")
 """

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from pymongo.asynchronous.database import AsyncDatabase
 from scrapy import Request
+from scrapy.http import Response
 from scrapy.statscollectors import MemoryStatsCollector
 from scrapy.utils.test import get_crawler
 
@@ -16,12 +17,15 @@ from tests.middlewares.sessions import Session
 from xingtu_crawler.api.budget import Budget
 from xingtu_crawler.api.tokens import TokenPool
 from xingtu_crawler.engine import meta
-from xingtu_crawler.engine.exceptions import CrawlClosingError
+from xingtu_crawler.engine.exceptions import CrawlClosingError, NotSentError
 from xingtu_crawler.middlewares.budget import BudgetMiddleware
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.daily_calls import DailyCalls
 
 Database = AsyncDatabase[dict[str, Any]]
+
+
+RESPONSE = Response("https://api.example.com")
 
 
 class Gate(DailyCalls):
@@ -52,10 +56,19 @@ class Bench:
 
     async def waiting(self, count: int) -> list[asyncio.Task[None]]:
         """Return the tasks of this many requests, which wait at the gate."""
-        request = Request("https://api.example.com", meta={meta.ENDPOINT: "search"})
-        tasks = [asyncio.ensure_future(self.middleware.process_request(request.copy())) for _ in range(count)]
+        tasks = [asyncio.ensure_future(self.call()) for _ in range(count)]
         await asyncio.sleep(0)
         return tasks
+
+    async def call(self, result: Response | Exception = RESPONSE) -> None:
+        """Send one request, which has this result."""
+        request = Request("https://api.example.com", meta={meta.ENDPOINT: "search"})
+        await self.middleware.process_request(request)
+        await asyncio.sleep(0)
+        if isinstance(result, Exception):
+            self.middleware.process_exception(request, result)
+        else:
+            self.middleware.process_response(request, result)
 
     async def sent(self, tasks: list[asyncio.Task[None]]) -> list[bool]:
         """Open the gate; return for each request whether it is sent."""
@@ -102,6 +115,17 @@ async def test_the_daily_limit_closes_the_crawl_unless_its_own_is_reached(
     assert await bench.sent(await bench.waiting(32)) == [True] * 30 + [False] * 2
     assert bench.session.closing.reasons == [reason]
     assert await bench.calls_of_the_day() == 30
+
+
+async def test_a_request_that_could_not_be_sent_leaves_its_call_to_the_next_one(mongo_db: Database) -> None:
+    bench = Bench(mongo_db, max_calls=2, cap=2)
+    bench.gate.opened.set()
+    results = [RESPONSE, NotSentError("refused"), RESPONSE, RESPONSE]
+    outcomes = await asyncio.gather(*map(bench.call, results), return_exceptions=True)
+    assert [outcome is None for outcome in outcomes] == [True, True, True, False]
+    assert bench.session.closing.reasons == ["max_calls"]
+    assert bench.stats.get_value("xingtu/calls") == bench.session.budget.calls == 2
+    assert await bench.calls_of_the_day() == 2
 
 
 @pytest.mark.parametrize("is_cancelled", [False, True])

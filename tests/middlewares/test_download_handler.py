@@ -15,8 +15,6 @@ import trustme
 from scrapy import Request
 from scrapy.crawler import Crawler
 from scrapy.exceptions import (
-    CannotResolveHostError,
-    DownloadConnectionRefusedError,
     DownloadFailedError,
     DownloadTimeoutError,
     ResponseDataLossError,
@@ -24,7 +22,9 @@ from scrapy.exceptions import (
 from scrapy.http import Response
 from scrapy.settings import Settings
 
+from xingtu_crawler.api.proxies import Proxy
 from xingtu_crawler.engine import meta
+from xingtu_crawler.engine.exceptions import NotSentError
 from xingtu_crawler.engine.responses import CUT, TOO_LARGE
 from xingtu_crawler.middlewares import download_handler
 from xingtu_crawler.middlewares.download_handler import TokenDownloadHandler
@@ -32,6 +32,7 @@ from xingtu_crawler.middlewares.download_handler import TokenDownloadHandler
 TOKEN = "s3cret/+token&?"
 QUOTED = b"s3cret%2F%2Btoken%26%3F"
 MAX_SIZE = 50_000
+LOGIN = "Basic " + base64.b64encode(b"user:password").decode()
 
 
 class Server:
@@ -94,8 +95,8 @@ async def tls_server() -> AsyncIterator[Server]:
 class Wire:
     """A handler, and requests through it."""
 
-    def __init__(self, **settings: Any) -> None:
-        session = SimpleNamespace(pool=SimpleNamespace(secret=lambda _alias: TOKEN))
+    def __init__(self, *, proxy: Proxy | None = None, **settings: Any) -> None:
+        session = SimpleNamespace(pool=SimpleNamespace(secret=lambda _alias: TOKEN), proxy=proxy)
         values = {
             "DOWNLOAD_MAXSIZE": MAX_SIZE,
             "DOWNLOAD_TIMEOUT": 5,
@@ -276,41 +277,60 @@ async def test_a_missing_response_is_a_timeout(server: Server, wire: Wire) -> No
 
 
 async def test_a_refused_connection(wire: Wire, unused_tcp_port: int) -> None:
-    with pytest.raises(DownloadConnectionRefusedError):
+    with pytest.raises(NotSentError):
         await wire.get(unused_tcp_port)
     request = Request("http://no-such-host.invalid/x", meta={meta.TOKEN_ALIAS: "token-1"})
-    with pytest.raises(CannotResolveHostError):
+    with pytest.raises(NotSentError):
         await wire.handler.download_request(request)
 
 
 async def test_an_untrusted_certificate_is_refused(tls_server: Server, wire: Wire) -> None:
     tls_server.answers = [http()]
-    with pytest.raises(DownloadFailedError, match="certificate"):
+    with pytest.raises(NotSentError, match="certificate"):
         await wire.get(tls_server.port, scheme="https")
     assert tls_server.requests == []
 
 
-async def test_a_proxy_gets_its_password(server: Server, wire: Wire) -> None:
+def proxy(port: int) -> Proxy:
+    return Proxy("http", "127.0.0.1", port, "https_proxy", LOGIN)
+
+
+async def through(at: Proxy, scheme: str = "http") -> Response:
+    """Send a request to port 9 through a proxy."""
+    wire = Wire(proxy=at)
+    try:
+        return await wire.get(9, scheme=scheme)
+    finally:
+        await wire.handler.close()
+
+
+async def test_a_proxy_gets_its_password(server: Server) -> None:
     server.answers = [http()]
-    login = "Basic " + base64.b64encode(b"user:password").decode()
-    await wire.get(
-        9,
-        headers={"Proxy-Authorization": login},
-        meta={"proxy": f"http://127.0.0.1:{server.port}", meta.TOKEN_ALIAS: "token-1"},
-    )
+    await through(proxy(server.port))
     assert server.requests[0].startswith(b"GET http://127.0.0.1:9/x?a=1&token=" + QUOTED + b" HTTP/1.1\r\n")
-    assert f"Proxy-Authorization: {login}".encode() in server.requests[0]
+    assert f"Proxy-Authorization: {LOGIN}".encode() in server.requests[0]
 
 
-async def test_a_proxy_on_the_way_to_https_sees_neither_token_nor_path(server: Server, wire: Wire) -> None:
-    login = "Basic " + base64.b64encode(b"user:password").decode()
+async def test_a_proxy_on_the_way_to_https_sees_neither_token_nor_path(server: Server) -> None:
     with pytest.raises(DownloadFailedError):
-        await wire.get(
-            9,
-            scheme="https",
-            headers={"Proxy-Authorization": login},
-            meta={"proxy": f"http://127.0.0.1:{server.port}", meta.TOKEN_ALIAS: "token-1"},
-        )
+        await through(proxy(server.port), "https")
     assert server.requests[0].startswith(b"CONNECT 127.0.0.1:9 HTTP/1.1\r\n")
-    assert f"Proxy-Authorization: {login}".encode() in server.requests[0]
+    assert f"Proxy-Authorization: {LOGIN}".encode() in server.requests[0]
     assert b"s3cret" not in server.requests[0]
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_proxy_that_refuses_the_password_ends_the_crawl(server: Server, scheme: str) -> None:
+    server.answers = [http(status="407 Proxy Authentication Required")]
+    with pytest.raises(
+        NotSentError, match=r"The proxy 127\.0\.0\.1:\d+ refuses the user name or the password"
+    ) as raised:
+        await through(proxy(server.port), scheme)
+    assert raised.value.is_final
+    assert LOGIN not in str(raised.value)
+
+
+async def test_a_proxy_that_is_down_has_sent_nothing(unused_tcp_port: int) -> None:
+    with pytest.raises(NotSentError, match=rf"The proxy 127\.0\.0\.1:{unused_tcp_port} cannot be reached") as raised:
+        await through(proxy(unused_tcp_port))
+    assert not raised.value.is_final

@@ -12,7 +12,7 @@ from scrapy import Request
 from tests.harness import PATIENCE_S
 from tests.middlewares.sessions import Session
 from xingtu_crawler.api.codes import Action
-from xingtu_crawler.api.tokens import Denial, Denied, Exhausted, Lease, TokenPool, Wait
+from xingtu_crawler.api.tokens import Denial, Denied, Exhausted, Lease, TokenPool, Unavailable, Wait
 from xingtu_crawler.engine import meta
 from xingtu_crawler.engine.exceptions import CrawlClosingError, NoAnswerError
 from xingtu_crawler.middlewares.token import TokenMiddleware
@@ -45,7 +45,7 @@ async def served(middleware: TokenMiddleware, request: Request) -> str:
     return str(request.meta[meta.TOKEN_ALIAS])
 
 
-async def waiting(middleware: TokenMiddleware, request: Request) -> asyncio.Task[None]:
+async def waiting(middleware: TokenMiddleware, request: Request) -> asyncio.Task[Request | None]:
     """Return the task of a request that waits for a token."""
     task = asyncio.ensure_future(middleware.process_request(request))
     await asyncio.sleep(0)
@@ -96,7 +96,7 @@ async def test_the_pool_is_looked_up_once_when_every_endpoint_has_to_wait(
     leases: list[str] = []
     lease = session.pool.lease
 
-    def recorded(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied:
+    def recorded(endpoint: str, *, now: float, today: datetime) -> Lease | Wait | Exhausted | Denied | Unavailable:
         leases.append(endpoint)
         return lease(endpoint, now=now, today=today)
 

@@ -26,7 +26,7 @@ def crawl(at: datetime, **more: Any) -> dict[str, Any]:
 
 
 async def claimed(database: Database) -> bool:
-    found = await Claims(database, Outages(5)).claim([KEY], newer_than=NOW - YEAR)
+    found = await Claims(database, Outages(5)).claim([KEY], newer_than=NOW - YEAR, settled_since=NOW - YEAR)
     return bool(found)
 
 

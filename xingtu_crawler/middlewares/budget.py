@@ -68,27 +68,42 @@ class BudgetMiddleware:
         self._one_is_back.set()
 
     async def _take(self, request: Request) -> bool:
+        self._on_the_way += 1  # now: another request that finds no call left has to wait for this one
+        taken_at = None
+        try:
+            taken_at = await self._take_from_both()
+        finally:
+            if taken_at is None:
+                self._one_is_less()
+        if taken_at is None:
+            return False
+        request.meta[meta.TAKEN_AT] = taken_at
+        self._count(request, 1)
+        return True
+
+    async def _take_from_both(self) -> datetime | None:
+        """Return when a call was taken from the budgets of the day and of the run, None if one of them is empty."""
         now, daily = datetime.now(UTC), self._session.daily_calls
         is_within_day = daily is None or await _take(daily, now)
         # The run's budget comes second, because the other may wait for MongoDB: the first request beyond `max_calls`
         # closes the crawl when all before it have been sent, and not while they wait.
         if is_within_day and not self._session.closing.is_over and self._session.budget.take():
-            request.meta[meta.TAKEN_AT] = now
-            self._on_the_way += 1
-            self._count(request, 1)
-            return True
+            return now
         if daily is not None and is_within_day:
             daily.put_back(now)
-        return False
+        return None
 
     def _is_back(self, request: Request) -> datetime | None:
         """Register the end of a call; return when it was taken from the budget, None if it was not."""
         taken_at: datetime | None = request.meta.pop(meta.TAKEN_AT, None)
         if taken_at is not None:
-            self._on_the_way -= 1
-            if not self._on_the_way:
-                self._one_is_back.set()
+            self._one_is_less()
         return taken_at
+
+    def _one_is_less(self) -> None:
+        self._on_the_way -= 1
+        if not self._on_the_way:
+            self._one_is_back.set()
 
     def _close(self) -> None:
         if not self._session.closing.is_over:

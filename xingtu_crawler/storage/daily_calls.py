@@ -61,7 +61,8 @@ class DailyCalls:
             if (day := self._day_of(now)) > self._day:
                 self._day, self._reserved = day, 0
             if self._reserved == 0:
-                self._reserved = await self._reserve(self._day, self._cap)
+                reserved = await self._reserve(self._day, self._cap)
+                self._reserved += reserved  # a call may have been put back meanwhile
             if self._reserved == 0:
                 return False
             self._reserved -= 1
