@@ -57,7 +57,7 @@ def calls(names: set[str], part: str = "") -> Iterator[list[ast.expr]]:
 
 def close_reasons() -> set[str]:
     """Return every close reason of the code, and Scrapy's own."""
-    found = {"finished", "shutdown", "start_error", *assigned("close_reason")}
+    found = {"finished", "shutdown", "start_error", *assigned("close_reason"), *assigned("FAILING")}
     for arguments in calls({"CloseSpider", "close", "give_up", "refusal"}):
         found.update(*map(texts, arguments[-1:]))
     for node in nodes():
@@ -73,10 +73,14 @@ def stats() -> set[str]:
     found: set[str] = set()
     for name, *_ in calls({"inc_value", "set_value", "max_value", "min_value"}):
         found.update(assigned(name.id) if isinstance(name, ast.Name) else texts(name))
-    for folder, counter in (("storage", "_count"), ("spiders", "tally")):  # both take the name without its prefix
+    for folder, counter in (
+        ("storage", "_count"),
+        ("extensions/health.py", "_count"),
+        ("spiders", "tally"),
+    ):  # both take the name without its prefix
         for arguments in calls({counter}, folder):
             found.update(f"xingtu/{name}" for name in texts(arguments[0]))
-    return found - {"xingtu/{}"}  # these two functions themselves
+    return found - {"xingtu/{}"}  # these functions themselves
 
 
 def outcomes() -> set[str]:

@@ -176,7 +176,8 @@ class Options(BaseModel):
         "XINGTU_MAX_ATTEMPTS",
         "8",
         "Maximum number of attempts of a request; then it is recorded in `failures`. Code 302, refused tokens and "
-        "refused connections do not count as attempts. With 15 % of the responses failing, 1 request in 4 million "
+        "connections that were not made do not count as attempts. Of attempts that may be billed, half of it plus 1 is "
+        "the maximum. With 15 % of the responses failing, 1 request in 4 million "
         "fails 8 times.",
         form=_ONE_OR_MORE,
         ge=1,

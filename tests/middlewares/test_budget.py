@@ -120,7 +120,7 @@ async def test_the_daily_limit_closes_the_crawl_unless_its_own_is_reached(
 async def test_a_request_that_could_not_be_sent_leaves_its_call_to_the_next_one(mongo_db: Database) -> None:
     bench = Bench(mongo_db, max_calls=2, cap=2)
     bench.gate.opened.set()
-    results = [RESPONSE, NotSentError("refused"), RESPONSE, RESPONSE]
+    results: list[Response | Exception] = [RESPONSE, NotSentError("refused"), RESPONSE, RESPONSE]
     outcomes = await asyncio.gather(*map(bench.call, results), return_exceptions=True)
     assert [outcome is None for outcome in outcomes] == [True, True, True, False]
     assert bench.session.closing.reasons == ["max_calls"]

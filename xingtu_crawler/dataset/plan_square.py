@@ -10,7 +10,7 @@ from datetime import datetime
 from xingtu_crawler.arguments.square import SquareArguments
 from xingtu_crawler.dataset.experience import Experience
 from xingtu_crawler.dataset.plan_estimate import Estimate, SquareLimits, SquarePlanner
-from xingtu_crawler.storage.claims import Preview, details_of
+from xingtu_crawler.storage.claims import Preview, details_of, settled_since
 from xingtu_crawler.storage.store import Store
 
 
@@ -37,7 +37,12 @@ async def plan_square(
 
     async def count_missing(star_ids: Sequence[str]) -> Mapping[str, int]:
         wanted = details_of(star_ids, details.platforms, details.endpoints)
-        claimed = await claims.claim(wanted, newer_than=newer_than, terminal=details.terminal)
+        claimed = await claims.claim(
+            wanted,
+            newer_than=newer_than,
+            settled_since=settled_since(started_at, details.max_age),
+            terminal=details.terminal,
+        )
         return Counter(detail.star_id for detail in claimed)
 
     limits = SquareLimits(
