@@ -79,7 +79,7 @@ async def test_a_claim_brings_the_number_of_filled_fields_of_the_stored_document
     await stored(mongo_db, "base_info", "1", SINCE - MOMENT)
     await stored(mongo_db, "base_info", "2", SINCE - MOMENT)
     await mongo_db.author_base_info.update_one({"_id": f"1:{SHORT}"}, {"$set": {"crawl.filled": 54}})
-    found = await claims.claim(details_of("123", [SHORT], ["base_info"]), newer_than=SINCE)
+    found = await claims.claim(details_of("123", [SHORT], ["base_info"]), newer_than=SINCE, settled_since=SINCE)
     assert {detail.star_id: detail.filled for detail in found} == {"1": 54, "2": 0, "3": 0}
 
 
