@@ -26,6 +26,8 @@ MEMORY = Path("/dev/shm")
 ENOUGH_BYTES = 3_000_000_000
 """Space for the MongoDBs of a session: each process uses a few hundred MB."""
 
+MONGO_PREFIX = "xingtu-tests-"
+
 # A busy machine makes no test fail.
 hypothesis.settings.register_profile("xingtu", deadline=None)
 hypothesis.settings.load_profile("xingtu")
@@ -78,9 +80,18 @@ def new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def mongo_root() -> Iterator[Path]:
     """A directory for MongoDBs, in memory if possible: creating collections on a disk takes most of a small crawl."""
+    _remove_left_over(MEMORY)
     is_large = MEMORY.is_dir() and os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ENOUGH_BYTES
-    with TemporaryDirectory(prefix="xingtu-", dir=MEMORY if is_large else None) as root:
+    with TemporaryDirectory(prefix=f"{MONGO_PREFIX}{os.getpid()}-", dir=MEMORY if is_large else None) as root:
         yield Path(root)
+
+
+def _remove_left_over(folder: Path) -> None:
+    """Remove the MongoDBs of sessions that were killed; the name of each has the id of its process."""
+    for path in folder.glob(f"{MONGO_PREFIX}*"):
+        pid = path.name.removeprefix(MONGO_PREFIX).partition("-")[0]
+        if not Path("/proc", pid).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 @pytest.fixture
