@@ -363,6 +363,9 @@ async def test_a_run_that_remembers_stores_the_same_as_one_that_does_not(
 ) -> None:
     found = []
     for remembers in (True, False):
+        # Most videos are new, as in a first crawl: they are inserted, and what is added to them replaces them.
+        others = (fact(SEARCH, {}, item_id=f"other {number}") for number in range(10))
+        await record(writer, Videos("other", history=True), 0, *others)
         await mongo_db.videos.delete_many({})
         await mongo_db.history.delete_many({})
         videos = Videos("run", history=True)

@@ -17,7 +17,7 @@ from pymongo import DeleteOne, ReplaceOne, UpdateOne
 from xingtu_crawler.items.videos import FIELDS, stored
 from xingtu_crawler.storage.collections import PENDING, VIDEOS
 from xingtu_crawler.storage.projection import MOST_TIMES, spell_id, without
-from xingtu_crawler.storage.videos import content_of, text_expression, with_first_counts
+from xingtu_crawler.storage.video_content import content_of, text_expression, with_first_counts
 
 Spell = dict[str, Any]
 """A spell as `history` stores it, without `_id`, `entity`, `key` and `star_id`."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -21,6 +21,8 @@ from xingtu_crawler.items import SCHEMA_VERSION
 from xingtu_crawler.items.videos import FIELDS, PLAY_FIELDS, VideoFact, stored
 from xingtu_crawler.storage import projection
 from xingtu_crawler.storage.collections import PENDING, VIDEOS
+from xingtu_crawler.storage.video_content import CONTENT, DERIVED, text_expression
+from xingtu_crawler.storage.video_content import text as content_text
 from xingtu_crawler.storage.writer import Write
 
 SAME_OBSERVATION = timedelta(minutes=10)
@@ -28,13 +30,6 @@ SAME_OBSERVATION = timedelta(minutes=10)
 videos."""
 _REMEMBERED = 4096
 """Videos to remember: those of some pages. An author's details follow the author's page by two or three pages."""
-_VOLATILE = frozenset({"url", "cover", "video_tag"})
-"""Stored but no part of the content: URLs that are signed anew, and the reason why the search shows the video."""
-_LASTING = frozenset({"created_at", "published_at"})
-"""No part of the content, as they never change: another value is another list's, or a correction."""
-_DERIVED = frozenset({"play", "play_from"})
-"""No part of the content: one of the counts, which are."""
-_CONTENT = tuple(name for name in FIELDS if name not in _VOLATILE | _LASTING | _DERIVED)
 _SAME_TIME_MS = 600_000
 """Two lists give one time if they differ by less, in milliseconds."""
 _EXACT_LIST = "search.last_10_items"
@@ -43,33 +38,22 @@ _BLANK = stored(dict.fromkeys(FIELDS))
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def content_of(data: Mapping[str, Any]) -> Hashable:
-    """Return what must be equal for two states of a video to be the same content."""
-    return tuple(data.get(name) for name in _CONTENT)
-
-
-def with_first_counts(states: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Return the states of a video in the order of time, in which a list's first count also holds before it."""
-    first: dict[str, Any] = {}
-    for state in states:
-        for name in PLAY_FIELDS:
-            if name not in first and state.get(name) is not None:
-                first[name] = state[name]
-    return [{**first, **{name: value for name, value in state.items() if value is not None}} for state in states]
-
-
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """What this run has stored of a video: its known values, its lists, and the time of the observation."""
+    """What this run has stored of a video: its known values, its lists, and the time of the observation.
+
+    `document` is the whole document, if this run has created it and not written it otherwise since.
+    """
 
     known: dict[str, Any]
     sources: frozenset[str]
     fetched_at: datetime
+    document: dict[str, Any] | None = None
 
     def covers(self, fact: VideoFact, fetched_at: datetime) -> bool:
         """Return whether an answer is the same observation: at about the same time, with no new value."""
         return abs(fetched_at - self.fetched_at) < SAME_OBSERVATION and all(
-            value is None or (self.known.get(name) == value if name in _CONTENT else name in self.known)
+            value is None or (self.known.get(name) == value if name in CONTENT else name in self.known)
             for name, value in fact.data.items()
         )
 
@@ -86,13 +70,16 @@ class _Stored:
 class Videos:
     """Makes the writes for the videos in the answers of one run; `history`: whether spells are kept.
 
-    It remembers the latest videos, so that one that comes again with nothing new costs no write.
+    It remembers the latest videos, so that one that comes again with nothing new costs no write, and what the details
+    add to a video that the search has just created costs a replacement instead of an expression.
     """
 
     def __init__(self, run_id: str, *, history: bool) -> None:
         self._run_id = run_id
         self._history = history
         self._stored: dict[str, _Stored] = {}
+        self._written: dict[str, dict[str, Any]] = {}
+        """Whole documents that are on their way into MongoDB."""
 
     def writes(self, facts: Iterable[VideoFact], fetched_at: datetime) -> list[tuple[Write, str]]:
         """Return the writes for the videos of one answer, each with the author of a video that it writes."""
@@ -103,6 +90,10 @@ class Videos:
             if stored is None or not stored.covers(fact, fetched_at):
                 is_stored = stored is not None
                 write = video(fact, fetched_at, run_id=self._run_id, is_stored=is_stored, history=self._history)
+                if stored and stored.document and (document := completed(stored.document, fact, fetched_at)):
+                    write = replace(write, new=document, replaces=_as_created(stored.document))
+                if write.new:
+                    self._written[fact.item_id] = write.new
                 writes.append((write, fact.star_id))
             elif lists := frozenset(fact.sources) - stored.sources:
                 listed[lists].append(fact)
@@ -114,13 +105,47 @@ class Videos:
         """Remember what is stored; call it when MongoDB has acknowledged the writes."""
         for fact in facts:
             stored = self._stored.pop(fact.item_id, None)
-            self._stored[fact.item_id] = (
-                stored.and_also(fact, fetched_at)
-                if stored
-                else _Stored(_known(fact), frozenset(fact.sources), fetched_at)
-            )
+            first = _Stored(_known(fact), frozenset(fact.sources), fetched_at)
+            now = stored.and_also(fact, fetched_at) if stored else first
+            self._stored[fact.item_id] = replace(now, document=self._written.pop(fact.item_id, None))
         while len(self._stored) > _REMEMBERED:
             del self._stored[next(iter(self._stored))]
+
+
+def completed(document: Mapping[str, Any], fact: VideoFact, fetched_at: datetime) -> dict[str, Any] | None:
+    """Return the document of a video that this run has created, with what another endpoint adds to its first spell.
+
+    It is what the expression of `video` makes of it; None where the expression has to decide.
+    """
+    before, data, known = document["crawl"], document["data"], _known(fact)
+    if before["endpoint"] == _endpoint(fact) or not timedelta() < fetched_at - before["fetched_at"] < SAME_OBSERVATION:
+        return None
+    if any(data.get(name) not in (None, known[name]) for name in CONTENT if name in known and name not in PLAY_FIELDS):
+        return None  # a change
+    new = {**data, **known}
+    if "play_from" in known and not _is_better(known["play_from"], data.get("play_from")):
+        new |= {name: data[name] for name in DERIVED if name in data}
+    created, dated = known.get("created_at"), data.get("created_at")
+    is_exact = _EXACT_LIST in fact.sources
+    if created and dated and not is_exact and abs(dated - created) < timedelta(milliseconds=_SAME_TIME_MS):
+        new["created_at"] = dated
+    if (content_hash := content_text(new)) is None:
+        return None
+    sources = sorted({*before["sources"], *fact.sources})
+    crawl = {**before, "schema_version": SCHEMA_VERSION, "content_hash": content_hash, "sources": sources}
+    return {**document, "data": new, "crawl": crawl}
+
+
+def _is_better(field: str, than: str | None) -> bool:
+    """Return whether a count of plays is preferred to another one, or is the same list's."""
+    return than is None or PLAY_FIELDS.index(field) <= PLAY_FIELDS.index(than)
+
+
+def _as_created(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the filter for a document that is still as this run has created it; no other run's answer is in it."""
+    crawl = document["crawl"]
+    unchanged = {f"crawl.{name}": crawl[name] for name in ("run_id", "first_seen_at", "fetched_at", "content_hash")}
+    return {"_id": document["_id"], **unchanged, "crawl.observations": 1, PENDING: None}
 
 
 def _add_sources(item_ids: list[str], sources: frozenset[str]) -> Write:
@@ -149,7 +174,7 @@ def video(
         return UpdateOne({"_id": fact.item_id}, _filled(fact, known))
 
     new = None
-    if not is_stored and (text := _text(known)) is not None:
+    if not is_stored and (text := content_text(known)) is not None:
         crawl = {
             "run_id": run_id,
             "endpoint": _endpoint(fact),
@@ -166,7 +191,7 @@ def video(
 
 def _older_or_equal(item_id: str, known: Mapping[str, Any], fetched_at: datetime) -> dict[str, Any]:
     """Return the filter for a document that is older than an answer, or has its values of the same time already."""
-    same = {f"data.{name}": value for name, value in known.items() if name in _CONTENT}
+    same = {f"data.{name}": value for name, value in known.items() if name in CONTENT}
     older: dict[str, Any] = {"crawl.fetched_at": {"$lt": fetched_at}}
     return {"_id": item_id, "$or": [older, {"crawl.fetched_at": fetched_at, **same}]}
 
@@ -189,7 +214,7 @@ def _replaced(
             {"$ne": ["$crawl.endpoint", _endpoint(fact)]},
         ]
     }
-    content_known = [name for name in _CONTENT if name in known]
+    content_known = [name for name in CONTENT if name in known]
     added = [_is_new_or_equal(name, known[name]) for name in content_known if name not in PLAY_FIELDS]
     equal = [_is_same(name, known[name]) for name in content_known]
     same = {
@@ -200,7 +225,7 @@ def _replaced(
     }
     again = {"$and": ["$$same", of_this_run]}
     sources = {"$setUnion": [{"$ifNull": ["$crawl.sources", []]}, list(fact.sources)]}
-    values = {name: {"$literal": known[name]} if name in known else f"$data.{name}" for name in _CONTENT}
+    values = {name: {"$literal": known[name]} if name in known else f"$data.{name}" for name in CONTENT}
     content = {"schema_version": SCHEMA_VERSION, "content_hash": "$$text", "sources": sources}
     crawl = {
         "run_id": run_id,
@@ -256,7 +281,7 @@ def _takes_play(known: Mapping[str, Any], of_this_run: dict[str, Any]) -> Any:
 def _preferred(fact: VideoFact, known: Mapping[str, Any]) -> dict[str, Any]:
     """Return the expressions of the fields in which lists disagree, without a change."""
     fields: dict[str, Any] = {}
-    for name in _DERIVED.intersection(known) if "play_from" in known else ():
+    for name in DERIVED.intersection(known) if "play_from" in known else ():
         fields[name] = {"$cond": ["$$takes", {"$literal": known[name]}, f"$data.{name}"]}
     if (created := known.get("created_at")) is not None:
         distance = {"$abs": {"$subtract": [{"$ifNull": ["$data.created_at", _EPOCH]}, created]}}
@@ -287,44 +312,3 @@ def _endpoint(fact: VideoFact) -> str:
 
 def _known(fact: VideoFact) -> dict[str, Any]:
     return {name: value for name, value in fact.data.items() if value is not None}
-
-
-def text_expression(values: Mapping[str, Any] | None = None) -> dict[str, Any]:
-    """Return the expression of a video's `content_hash` over `data`, or over expressions for its fields.
-
-    It is the values as one text, because only the server knows those that an answer leaves out, and it has no hash.
-    """
-    values = values or {name: f"$data.{name}" for name in _CONTENT}
-    parts = [{"$toString": {"$ifNull": [values[name], ""]}} for name in _CONTENT]
-    return {"$concat": [part for word in parts for part in (word, "|")]}
-
-
-def _text(known: Mapping[str, Any]) -> str | None:
-    """Return `content_hash` as the server computes it; None where servers may differ, as with long fractions."""
-    words = [_word(known.get(name)) for name in _CONTENT]
-    return None if None in words else "".join(f"{word}|" for word in words)
-
-
-def _word(value: object) -> str | None:
-    """Return `$toString` of a value, "" for null; None where servers may differ in it."""
-    write = _WORDS.get(value.__class__)
-    return None if write is None else write(value)
-
-
-def _float(value: float) -> str | None:
-    word = f"{value:g}"
-    return word if 0.001 < value < 1e6 and float(word) == value else None
-
-
-def _time(value: datetime) -> str:
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-_WORDS: dict[type, Callable[[Any], str | None]] = {
-    type(None): lambda _none: "",
-    str: lambda text: text,
-    bool: lambda flag: "true" if flag else "false",
-    int: str,
-    float: _float,
-    datetime: _time,
-}

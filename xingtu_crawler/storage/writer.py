@@ -9,6 +9,7 @@ A write is sent in one of these forms; an error decides which form follows:
 
     form           sends                 after a duplicate key           after another error
     INSERT         `new`                 UPSERT                          UPSERT
+                   (an insert, or the replacement of what it `replaces`)
     UPSERT         `operation`           UPSERT_AGAIN                    refused
     UPSERT_AGAIN   `operation`           LATE, or done if `late` is None refused
     LATE           `late`                done                            refused
@@ -24,14 +25,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from functools import partial
 from typing import Any
 
 from bson.errors import BSONError
-from pymongo import DeleteMany, DeleteOne, InsertOne, UpdateMany, UpdateOne
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.asynchronous.database import AsyncDatabase
 from pymongo.errors import BulkWriteError, ConnectionFailure, InvalidOperation, OperationFailure, PyMongoError
 
@@ -68,6 +69,8 @@ class Write:
     """Sent instead of the upsert if a newer document exists; None: nothing is written then."""
     new: dict[str, Any] | None = None
     """The document that the upsert creates for a new key."""
+    replaces: Mapping[str, Any] | None = None
+    """The filter of a document of the same key whose upsert makes it `new`; None: `new` is for a new key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,10 +126,13 @@ class _Job:
     form: _Form = _Form.UPSERT
 
     @property
-    def operation(self) -> Operation | InsertOne[dict[str, Any]]:
+    def operation(self) -> Operation | InsertOne[dict[str, Any]] | ReplaceOne[dict[str, Any]]:
         write = self.write
         if self.form is _Form.INSERT and write.new is not None:
-            return InsertOne(write.new)
+            # A document that does not match any more is a duplicate key, as with an insert.
+            return (
+                InsertOne(write.new) if write.replaces is None else ReplaceOne(write.replaces, write.new, upsert=True)
+            )
         operation = write.late if self.form is _Form.LATE and write.late else write.operation
         return operation() if callable(operation) else operation
 
@@ -250,7 +256,7 @@ class BulkWriter:
         try:
             result = await self._database[collection].bulk_write([job.operation for job in jobs], ordered=False)
         except BulkWriteError as error:
-            self._shares[collection].note(len(jobs), error.details["nInserted"] + error.details["nUpserted"])
+            self._shares[collection].note(_creating(jobs), error.details["nInserted"] + error.details["nUpserted"])
             return self._sort_out(jobs, error)
         except InvalidOperation:
             raise StorageError("A write came after MongoDB was closed: run the same command again.") from None
@@ -263,7 +269,7 @@ class BulkWriter:
             if isinstance(error, OperationFailure) and _is_unsatisfiable(error.code, str(error)):
                 raise StorageError(_UNCONFIRMABLE) from None
             return await self._isolate(collection, jobs, error)
-        self._shares[collection].note(len(jobs), result.inserted_count + result.upserted_count)
+        self._shares[collection].note(_creating(jobs), result.inserted_count + result.upserted_count)
         for job in jobs:
             job.settle(None)
         return []
@@ -297,6 +303,11 @@ class BulkWriter:
         for part in (jobs[:half], jobs[half:]):
             await self._send(collection, part)
         return []
+
+
+def _creating(jobs: Sequence[_Job]) -> int:
+    """Return the number of writes that may create a document."""
+    return sum(job.write.replaces is None for job in jobs)
 
 
 def _is_unsatisfiable(code: int | None, message: str) -> bool:
