@@ -111,11 +111,13 @@ async def test_an_author_listed_twice_in_a_file_is_fetched_once(
 async def test_an_unknown_author_is_not_requested_again(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
-    sandbox = start_sandbox("--authors", "5")
+    sandbox = start_sandbox("--authors", "20")
     crawler = make_crawler(sandbox)
-    for exit_code in (1, 0):  # all of the authors are unavailable; then nothing is left to be requested
-        assert crawler("authors", star_ids="123", endpoints="base_info").returncode == exit_code
-    assert sandbox.ledger()["calls"] == 1
+    assert crawler("author_square", endpoints="none").returncode == 0
+    star_ids = ",".join([*[author["_id"] async for author in mongo_db.authors.find()], "123"])
+    for _ in range(2):
+        assert crawler("authors", star_ids=star_ids, endpoints="base_info").returncode == 0
+    assert sandbox.ledger()["by_endpoint"]["base_info"]["calls"] == 21
     failure = await mongo_db.failures.find_one({})
     assert failure is not None
     assert (failure["_id"], failure["code"], failure["terminal"]) == ("base_info:123:SHORT_VIDEO", 404, True)

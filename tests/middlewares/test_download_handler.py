@@ -7,6 +7,7 @@ import base64
 import gzip
 import ssl
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -334,3 +335,21 @@ async def test_a_proxy_that_is_down_has_sent_nothing(unused_tcp_port: int) -> No
     with pytest.raises(NotSentError, match=rf"The proxy 127\.0\.0\.1:{unused_tcp_port} cannot be reached") as raised:
         await through(proxy(unused_tcp_port))
     assert not raised.value.is_final
+
+
+async def test_an_untrusted_certificate_behind_a_proxy_names_it() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    trustme.CA().issue_cert("127.0.0.1").configure_cert(context)
+
+    async def decrypt(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+        with suppress(OSError):
+            await writer.start_tls(context)
+        writer.close()
+
+    async with await asyncio.start_server(decrypt, "127.0.0.1", 0) as listener:
+        at = proxy(listener.sockets[0].getsockname()[1])
+        with pytest.raises(NotSentError, match=rf"is not valid behind the proxy 127\.0\.0\.1:{at.port} ") as raised:
+            await through(at, "https")
+    assert "s3cret" not in str(raised.value)

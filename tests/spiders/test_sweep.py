@@ -101,6 +101,24 @@ def test_a_hole_that_is_read_is_none_any_more() -> None:
     assert (sweep.phase, sweep.holes, sweep.pages_read) == (Phase.DONE, set(), 3)
 
 
+def test_a_sweep_that_is_left_open_in_the_middle_of_its_retries_takes_the_others() -> None:
+    """The search has failed too often, or its tokens are used up: the next crawl requests what is missing."""
+    sweep = Sweep("q-1", QUERY, max_pages=3)
+    for lost in (True, True, False):
+        lose(sweep) if lost else read(sweep)
+    assert sweep.retry_holes() == [1, 2]
+    sweep.leave_open()
+    read(sweep, again=2)
+    assert (sweep.phase, sweep.holes) == (Phase.DONE, {1})
+
+
+def test_a_sweep_that_is_left_open_stays_open() -> None:
+    sweep = Sweep("q-1", QUERY)
+    sweep.request()
+    sweep.leave_open()
+    assert (sweep.phase, sweep.next_page, sweep.is_left_open) == (Phase.DONE, None, True)
+
+
 def test_without_holes_a_sweep_is_done_when_paging_ends() -> None:
     sweep = Sweep("q-1", QUERY)
     assert read(sweep, more=False, total=20) == ended("no_more_pages")

@@ -22,7 +22,7 @@ def _detail_arguments(*, search_only: str = "") -> tuple[Argument, ...]:
         "Details are not fetched again if the run that fetched them started less than this ago: 90s, 30m, 12h, 1d, 2w; "
         "0: fetch all of them. With 20h, a daily job fetches every detail every day."
     )
-    terminal = "1: also retry details that earlier crawls recorded as unavailable (400, 404, empty)."
+    terminal = "1: also retry details that the API refused in the last 7 days or max_age (400, 404, empty)."
     return (
         Argument("platform", "SHORT_VIDEO", f"Platforms of the details, comma separated: {', '.join(Platform)}."),
         Argument("endpoints", None, endpoints),

@@ -98,6 +98,8 @@ class TokenDownloadHandler:
         match error:
             case aiohttp.ClientHttpProxyError() | aiohttp.ClientProxyConnectionError():
                 clean = self._stopped_by_proxy(error, URL(request.url).authority)
+            case aiohttp.ClientConnectorCertificateError() if self._proxy is not None:
+                clean = NotSentError(self._proxy.bad_certificate(URL(request.url).authority, message))
             case aiohttp.ClientConnectorError():
                 clean = NotSentError(message)
             case aiohttp.ConnectionTimeoutError():
