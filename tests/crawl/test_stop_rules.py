@@ -381,13 +381,40 @@ async def test_a_new_sweep_removes_the_failures_of_earlier_sweeps(
 
 
 async def test_unavailable_authors_do_not_use_up_the_limit(api: ScriptedApi, crawl: Crawl, mongo_db: Database) -> None:
-    api.of = 20
+    api.of = 60
     assert (await crawl()).returncode == 0
-    api.without_details = dict.fromkeys(authors(0, 5), 404)
+    api.without_details = dict.fromkeys(authors(0, 3), 404)
     fetched = []
-    for exit_code in (1, 0, 0):  # details of all of the first five are unavailable
-        done = await crawl("authors", missing=1, endpoints="base_info", max_authors=5)
-        assert done.returncode == exit_code, done.stderr
+    for limit in (40, 5):
+        done = await crawl("authors", missing=1, endpoints="base_info", max_authors=limit)
+        assert done.returncode == 0, done.stderr
         fetched.append(sorted(api.details))
         api.details.clear()
-    assert fetched == [authors(0, 5), authors(5, 5), authors(10, 5)]
+    assert fetched == [authors(0, 40), authors(40, 5)]
+
+
+async def test_refusals_of_more_than_a_tenth_settle_nothing(api: ScriptedApi, crawl: Crawl, mongo_db: Database) -> None:
+    api.of = 20
+    assert (await crawl()).returncode == 0
+    api.without_details = dict.fromkeys(authors(0, 5), 400)
+    arguments = {"missing": 1, "endpoints": "base_info"}
+    assert (await crawl("authors", **arguments)).returncode == 1
+    api.without_details, api.details = {}, []
+    assert (await crawl("authors", **arguments)).returncode == 0
+    assert sorted(api.details) == authors(0, 5)
+
+
+async def test_a_crawl_ends_where_every_endpoint_fails(api: ScriptedApi, crawl: Crawl, mongo_db: Database) -> None:
+    api.of = 60
+    api.without_details = dict.fromkeys(authors(0, 60), 301)
+    done = await crawl(endpoints="base_info")
+    assert done.returncode == 1
+    assert done.stderr.count("base_info keeps failing: its requests are left to the next crawl") == 1
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["close_reason"], run["verdict"]) == ("api_failing", "incomplete")
+    assert "endpoint_failing" in {finding["kind"] for finding in run["findings"]}
+    assert len(api.details) < 100
+    api.without_details, api.details = {}, []
+    assert (await crawl(endpoints="base_info")).returncode == 0
+    assert sorted(api.details) == authors(0, 60)
