@@ -44,18 +44,36 @@ async def test_the_crawl_continues_with_the_remaining_tokens(
     start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
 ) -> None:
     options = [
-        "bad=invalid",
-        "day=quota:20",
+        "tok-bad=invalid",
+        "tok-day=quota:20",
         "acct1=balance:20,account:A",
         "acct2=balance:20,account:A",
-        "cap=spend:20",
+        "tok-cap=spend:20",
     ]
     sandbox = start_sandbox("--authors", "60", *(word for option in options for word in ("--token", option)))
-    done = make_crawler(sandbox, token="bad,day,A:acct1,A:acct2,cap,good")("author_square")
+    done = make_crawler(sandbox, token="tok-bad,tok-day,A:acct1,A:acct2,tok-cap,tok-good")("author_square")
     assert done.returncode == 0, done.stderr
     assert await mongo_db.author_video_distribution.count_documents({}) == 60
     codes = sandbox.ledger()["by_code"]
     assert {"100", "303", "601", "602"} <= set(codes)
+    assert sandbox.ledger()["answered_twice"] == 0
+
+
+async def test_the_quota_of_the_only_token_that_may_use_an_endpoint_leaves_its_requests_open(
+    start_sandbox: StartSandbox, make_crawler: MakeCrawler, mongo_db: Database
+) -> None:
+    options = ("--token", "tok-one=deny:marketing_info", "--token", "tok-two=quota:10")
+    sandbox = start_sandbox("--authors", "40", *options)
+    done = make_crawler(sandbox, token="tok-one,tok-two")("author_square", endpoints="base_info,marketing_info")
+    assert done.returncode == 1
+    run = await mongo_db.runs.find_one({})
+    assert run is not None
+    assert (run["close_reason"], run["verdict"]) == ("quota_exhausted", "incomplete")
+    assert await mongo_db.failures.count_documents({}) == 0
+    assert await mongo_db.author_base_info.count_documents({}) == 40
+    again = make_crawler(sandbox, token="tok-b")("author_square", endpoints="base_info,marketing_info")
+    assert again.returncode == 0, again.stderr
+    assert await mongo_db.author_marketing_info.count_documents({}) == 40
     assert sandbox.ledger()["answered_twice"] == 0
 
 
