@@ -89,6 +89,8 @@ API_CRAWL: dict[str, Any] = {
         "xingtu_crawler.engine.process_state.ProcessState": -10,
         "xingtu_crawler.extensions.crawl.Crawl": 0,
         "xingtu_crawler.extensions.progress.Progress": 500,
+        "xingtu_crawler.engine.stats.TimesOnly": 0,
+        "scrapy.extensions.corestats.CoreStats": None,
         "xingtu_crawler.engine.scraper.DirectScraping": 0,
         "xingtu_crawler.engine.scrapy_settings.WithoutEffect": 0,
         # Logs pages and items per minute; extensions/progress.py logs calls and authors.
