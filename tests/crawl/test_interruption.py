@@ -128,7 +128,7 @@ async def test_restart_begins_a_new_sweep(
     assert crawler("author_square", max_calls=30).returncode == 0
     assert crawler("author_square", restart=1).returncode == 0
     sweeps = [each["state"] async for each in mongo_db.sweeps.find(sort=[("started_at", 1)])]
-    assert sweeps == ["open", "finished"]
+    assert sweeps == ["incomplete", "finished"]
 
 
 async def test_two_crawls_share_the_embedded_mongodb(start_sandbox: StartSandbox, tmp_path: Path) -> None:
