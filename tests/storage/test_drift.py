@@ -32,6 +32,7 @@ async def ran(database: Database, run_id: str, counts: FieldCounts, *, populatio
     run = {
         "_id": run_id,
         "state": "ended",
+        "verdict": Verdict.COMPLETE,
         "started_at": NOW - timedelta(days=int(run_id.removeprefix("r"))),
         "fields": {"population": population, "endpoints": counts.as_document()},
     }
@@ -93,6 +94,13 @@ async def test_other_queries_may_find_authors_that_lack_a_field(mongo_db: Databa
         ("fields_vanished", Verdict.COMPLETE, 30, "0")
     ]
     assert brief(await reported(mongo_db, counted(60, POOR))) == [("fields_vanished", Verdict.SUSPICIOUS, 60, "0")]
+
+
+async def test_a_run_that_stopped_early_has_seen_other_authors(mongo_db: Database) -> None:
+    await ran(mongo_db, "r7", counted(60), verdict=Verdict.INCOMPLETE)
+    assert brief(await reported(mongo_db, counted(60, POOR, odd=30))) == [
+        ("fields_vanished", Verdict.COMPLETE, 30, "0")
+    ]
 
 
 async def test_nothing_before_it_and_few_answers_are_no_drift(mongo_db: Database) -> None:

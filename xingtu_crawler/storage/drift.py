@@ -35,11 +35,12 @@ async def report_drift(
     for endpoint, now in counts.endpoints.items():
         if now.answers < FEWEST_ANSWERS:
             continue
-        earlier = await _earlier(database, endpoint, run_id, population) or await _earlier(database, endpoint, run_id)
+        alike = await _earlier(database, endpoint, run_id, population)
+        earlier = alike or await _earlier(database, endpoint, run_id)
         if earlier is None:
             continue
         before = EndpointCounts.of_document(earlier["fields"]["endpoints"][endpoint])
-        found = list(drifts(now, before, alike=earlier["fields"]["population"] == population))
+        found = list(drifts(now, before, alike=alike is not None))
         found.sort(key=lambda drift: (-drift.is_sure, -drift.affected))
         for drift in found[:MOST_FIELDS]:
             example = counts.example(endpoint, drift.path, drift.what)
@@ -53,7 +54,11 @@ async def report_drift(
 async def _earlier(
     database: AsyncDatabase[dict[str, Any]], endpoint: str, run_id: str, population: str | None = None
 ) -> dict[str, Any] | None:
-    """Return the last run that has ended and has enough answers of an endpoint."""
+    """Return the last run that has ended and has enough answers of an endpoint.
+
+    With `population`, one of the same queries that has not stopped early: the authors of the first pages are not like
+    the others.
+    """
     condition: dict[str, Any] = {
         "_id": {"$ne": run_id},
         "state": "ended",
@@ -61,6 +66,10 @@ async def _earlier(
     }
     if population is not None:
         condition["fields.population"] = population
+        condition["$or"] = [
+            {"verdict": {"$in": [Verdict.COMPLETE, Verdict.CAPPED, Verdict.SUSPICIOUS]}},
+            {"close_reason": "max_authors"},
+        ]
     fields = {"fields.population": 1, f"fields.endpoints.{endpoint}": 1}
     return await database[RUNS].find_one(condition, fields, sort=[("started_at", DESCENDING)])
 
