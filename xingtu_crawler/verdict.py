@@ -168,6 +168,12 @@ KINDS: dict[str, FindingKind] = {
         "unavailable.",
         "Check the ids and the platform. Then run the same command again: it requests them again.",
     ),
+    "quarantined_earlier": FindingKind(
+        Verdict.INCOMPLETE,
+        "Details are missing: their answers, in an earlier run, were no documents. They are not requested again within "
+        "max_age.",
+        "Look at them: scrapy find quarantine. To request them again, run the same command with terminal=1.",
+    ),
     "refused_by_mongodb": FindingKind(
         Verdict.INCOMPLETE,
         "MongoDB refused spilled answers when this crawl loaded them; they are set aside in *.refused files.",

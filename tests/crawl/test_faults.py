@@ -64,7 +64,13 @@ async def test_a_request_that_always_fails_is_recorded_in_failures(
 
     # The next crawl skips the answer in quarantine and removes the failures whose request succeeds.
     again = make_crawler(sandbox)("authors", star_ids=",".join(fails))
-    assert again.returncode == 0, again.stderr
+    assert again.returncode == 1, again.stderr
+    run = await mongo_db.runs.find_one({}, sort=[("started_at", -1)])
+    assert run is not None
+    assert run["verdict"] == "incomplete"
+    assert [(each["kind"], each["example"]) for each in run["findings"]] == [
+        ("quarantined_earlier", by_name["wrong_id"])
+    ]
     left = {each["code"] async for each in mongo_db.failures.find()}
     assert left == {0}
     assert await mongo_db.author_base_info.count_documents({}) == len(fails) - 1

@@ -244,6 +244,9 @@ class Crawl:
             await self._try(self.session.daily_calls.settle())
         await self._try(store.complete())  # what an error leaves in the documents, the next start moves
         self.intake.misfits.report(self.findings)
+        for detail in store.claims.set_aside.values():
+            message = f"{detail.endpoint}: {{count}} details are missing, as their earlier answers were no documents"
+            self.findings.add("quarantined_earlier", message, example=detail.star_id, key=detail.endpoint)
         await self._compare(store, reason)
         extra = {"fields": {"population": self._population, "endpoints": self.intake.fields.as_document()}}
         with contextlib.suppress(Exception):

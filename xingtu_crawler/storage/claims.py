@@ -123,6 +123,8 @@ class Claims:
         self._open: set[str] = set()
         self.passed_over = 0
         """Number of details that were left out because of `failed_before` alone: another crawl would fetch them."""
+        self.set_aside: dict[str, DetailKey] = {}
+        """Details that were left out because an earlier answer is in quarantine, or is too large: they are missing."""
 
     async def claim(
         self,
@@ -179,6 +181,8 @@ class Claims:
                 selected[key] = replace(detail, had_failed=failure is not None, filled=filled)
             elif not failure["terminal"]:
                 self.passed_over += 1
+            elif failure.get("code") not in REFUSED or failure["reason"] == "quarantined":
+                self.set_aside[key] = detail
         return selected
 
     async def lacks(self, details: Sequence[DetailKey], *, newer_than: datetime, settled_since: datetime) -> bool:
