@@ -147,6 +147,20 @@ def test_an_incomplete_crawl_that_has_nothing_is_failed(reason: str) -> None:
     assert outcome(reason, errors=1, stored={"authors": 1}).verdict == "incomplete"
 
 
+def test_where_the_api_refuses_too_often_no_author_counts_as_unavailable() -> None:
+    found = Findings()
+    found.add("details_unavailable", "{count} authors", key="base_info 404 not found")
+    found.add("details_unavailable", "{count} authors", key="rec_videos 404 not found")
+    found.add("refused_often", "{count} requests", key="base_info")
+    of = outcome("finished", stored={"authors": 1}, answers={"rec_videos": {"0": 99}}, collected=tuple(found))
+    assert [(each.kind, each.endpoint) for each in of.findings] == [
+        ("refused_often", "base_info"),
+        ("details_unavailable", "rec_videos"),
+    ]
+    nothing = outcome("finished", collected=tuple(each for each in found if each.endpoint == "base_info"))
+    assert nothing.verdict == "failed"
+
+
 def test_that_the_only_author_is_unavailable_is_a_result() -> None:
     found = Findings()
     found.add("details_unavailable", "{count} authors", key="base_info 404 not found")

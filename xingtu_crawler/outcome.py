@@ -257,7 +257,7 @@ class Outcome:
     @property
     def _has_result(self) -> bool:
         """Whether the crawl has stored something, found it up to date, or learned that the API does not have it."""
-        is_unavailable = any(found.kind == "details_unavailable" for found in self.collected)
+        is_unavailable = any(found.kind == "details_unavailable" for found in self._judged)
         return bool(self.stored or self.fresh or is_unavailable)
 
     @property
@@ -300,7 +300,7 @@ class Outcome:
     def _with_shares(self) -> list[Finding]:
         """Return the collected findings; an endpoint that lacks many authors' details makes the run incomplete."""
         unavailable: Counter[str] = Counter()
-        for found in self.collected:
+        for found in self._judged:
             if found.kind == "details_unavailable":
                 unavailable[found.endpoint] += found.count
         return [
@@ -308,8 +308,14 @@ class Outcome:
             if found.kind == "details_unavailable"
             and unavailable[found.endpoint] >= SHARE * self._wanted(found.endpoint, unavailable[found.endpoint])
             else found
-            for found in self.collected
+            for found in self._judged
         ]
+
+    @property
+    def _judged(self) -> list[Finding]:
+        """Return the collected findings; where an endpoint refuses too often, nothing of it counts as unavailable."""
+        often = {found.endpoint for found in self.collected if found.kind == "refused_often"}
+        return [found for found in self.collected if found.kind != "details_unavailable" or found.endpoint not in often]
 
     def _wanted(self, endpoint: str, unavailable: int) -> int:
         """Return the number of details of an endpoint that the crawl wanted."""

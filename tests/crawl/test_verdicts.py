@@ -71,6 +71,27 @@ async def test_a_few_unavailable_authors_leave_a_run_complete(job: Job) -> None:
     assert await job.status() | {"verdict": "complete", "findings": again["findings"]} == await job.status()
 
 
+async def test_authors_whose_refusals_stay_open_are_not_complete(job: Job) -> None:
+    job.api.without_details = dict.fromkeys(authors(0, 5), 404)
+    _, run = await job()
+    assert run["verdict"] == "incomplete"
+    assert [each["kind"] for each in run["findings"]] == ["refused_often", "coverage"]
+    assert "35 of 40 authors complete" in found(run, "coverage")["message"]
+    job.api.without_details = {}
+    _, run = await job()
+    assert (run["verdict"], len(job.api.details), job.api.pages) == ("complete", 45, [1, 2])
+
+
+async def test_a_collapse_is_reported_although_a_limit_ends_the_crawl(job: Job) -> None:
+    _, run = await job()
+    assert run["verdict"] == "complete"
+    job.api.of = 7
+    _, run = await job(max_calls=2, max_age=0)
+    assert (run["close_reason"], run["verdict"]) == ("max_calls", "suspicious")
+    kinds = [each["message"] for each in run["findings"] if each["kind"] == "collapsed"]
+    assert len(kinds) == 2, run["findings"]  # by authors and by total_count
+
+
 async def test_many_unavailable_authors_make_it_incomplete(job: Job) -> None:
     job.api.without_details = dict.fromkeys(authors(0, 4), 404)
     done, run = await job()

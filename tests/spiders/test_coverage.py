@@ -47,10 +47,25 @@ def test_an_author_who_is_listed_again_counts_once_while_requests_are_open() -> 
     assert (made.authors, made.complete) == (1, 0)
 
 
+def test_refusals_that_settle_nothing_leave_their_authors_incomplete() -> None:
+    made, counted = coverage()
+    made.expect(["1", "2", "3", "4"], details("1", "2", "3"))
+    for star_id, is_refused in (("1", True), ("1", True), ("2", False), ("2", False), ("3", True)):
+        made.settle(star_id, is_settled=True, is_refused=is_refused)
+    assert made.complete == 3
+    made.reopen(["1", "2", "3", "a stranger"])
+    assert (made.complete, sum(counted)) == (2, 2)  # of 3 another request is open, of 2 none was refused
+    made.reopen(["1"])
+    made.settle("3", is_settled=True)
+    assert (made.complete, made.authors) == (2, 4)
+
+
 @given(st.lists(st.tuples(st.sampled_from("12345"), st.booleans()), max_size=30))
 def test_never_more_authors_are_complete_than_there_are(ends: list[tuple[str, bool]]) -> None:
     made, _ = coverage()
     made.expect(list("12345"), details(*"1234"))
     for star_id, is_settled in ends:
-        made.settle(star_id, is_settled=is_settled)
+        made.settle(star_id, is_settled=is_settled, is_refused=is_settled)
         assert 1 <= made.complete <= made.authors == 5
+    made.reopen("12345")
+    assert made.complete == 1

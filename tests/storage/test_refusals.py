@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from datetime import UTC, datetime
 from typing import Any
@@ -90,6 +91,10 @@ async def test_each_endpoint_is_judged_by_its_own_requests(mongo_db: Database) -
         Verdict.INCOMPLETE,
     )
     assert len(found.examples) == 20
+    assert found.advice is not None
+    listed = found.advice.partition("--filter '")[2].partition("'")[0]
+    assert await mongo_db.failures.count_documents(json.loads(listed)) == 100
+    assert bench.refusals.open_authors == {str(number) for number in range(100)}
     assert found.text == (
         "the API refused 100 of 100 requests for rec_videos (404 not found): none of them counts as unavailable"
     )

@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import NamedTuple, Protocol
@@ -55,6 +55,8 @@ class CrawlContext:
     """Returns the close reason of a crawl that has left requests open, None if it has left none."""
     has_failures: Callable[[], bool] = lambda: False
     """Returns whether requests have failed or callbacks have raised: details may be missing."""
+    open_authors: Callable[[], Collection[str]] = tuple
+    """Returns the authors whose refusals settle nothing, because the API has refused too many requests."""
     last_steps: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
     """What the spider records when every item is stored; the crawl runs them before it closes MongoDB."""
     empty_queries: set[str] = field(default_factory=set)

@@ -203,6 +203,7 @@ class Crawl:
             findings=self.findings,
             left_open=lambda: self.session.health.close_reason,
             is_closing=lambda: self.closing.is_closing,
+            open_authors=lambda: self._refusals.open_authors if self._refusals else (),
             has_failures=lambda: bool(
                 stats.get_value("xingtu/failures/open") or stats.get_value("spider_exceptions/count")
             ),

@@ -23,7 +23,7 @@ from xingtu_crawler.items.page import parse_page
 from xingtu_crawler.spiders.base import BATCH, XingtuSpider, failed_request, needs_storage, utc_now
 from xingtu_crawler.spiders.search import Page, Search, comparison
 from xingtu_crawler.spiders.search_findings import explain_ends, explain_missing
-from xingtu_crawler.spiders.sweep import Sweep
+from xingtu_crawler.spiders.sweep import Phase, Sweep
 from xingtu_crawler.storage.claims import DetailKey, details_of
 from xingtu_crawler.storage.collapse import EndedSweep, compare
 from xingtu_crawler.storage.sweeps import LIMITS, OpenSweep
@@ -250,6 +250,7 @@ class AuthorSquareSpider(XingtuSpider):
         findings, begun = self.context.findings, list(self.search.sweeps.values())
         explain_missing(findings, begun)
         explain_ends(findings, begun, queries=len(self.arguments.queries), cap=self.context.sweeps.search_cap)
+        before = {sweep.name: await self._compare(sweep) for sweep in begun if not self.is_plan}
         sweeps = self.search.ended()
         self.context.empty_queries.update(sweep.query.key for sweep in sweeps if sweep.is_empty)
         if not sweeps or self.context.claims.open_claims:
@@ -270,22 +271,25 @@ class AuthorSquareSpider(XingtuSpider):
                 complete=is_complete,
                 limits=limits,
             )
-            await self._compare(sweep)
+            self.context.swept[sweep.name] = before[sweep.name]
 
-    async def _compare(self, sweep: Sweep) -> None:
-        """Report a collapse since the last finished sweep of the query."""
-        assert sweep.stop is not None
+    async def _compare(self, sweep: Sweep) -> str | None:
+        """Report a collapse since the last finished sweep of the query; return its `_id` if both sweeps are whole.
+
+        A crawl that ends early reports it too: only the authors of a sweep in which nothing is missing are compared,
+        but `total_count` is known from page 1 on.
+        """
+        has_ended = sweep.stop is not None and sweep.stop.reason not in LIMITS and sweep.phase is Phase.DONE
         ended = EndedSweep(
             sweep=sweep.name,
             query_key=sweep.query.key,
             query=sweep.query.describe(),
             authors=len(sweep.seen),
             total_count=sweep.total_count,
-            is_whole=not sweep.holes and sweep.stop.reason not in LIMITS,
+            is_whole=has_ended and not (sweep.is_left_open or sweep.holes),
         )
         context = self.context
-        before = await compare(context.sweeps, ended, context.findings, share=context.collapse_share)
-        context.swept[sweep.name] = before
+        return await compare(context.sweeps, ended, context.findings, share=context.collapse_share)
 
     async def _is_complete(self, sweeps: list[Sweep]) -> bool:
         """Return whether no page and no detail of these sweeps is left to be requested."""

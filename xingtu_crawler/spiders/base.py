@@ -121,6 +121,7 @@ class XingtuSpider(Spider):
         """Record what remains when every item is stored; the crawl closes MongoDB after that."""
         async with self.reading:
             pass
+        self.coverage.reopen(self.context.open_authors())
         if of := self.covered():
             self.context.findings.add("coverage", f"{self.context.calls():,} calls: {of}")
 
@@ -261,7 +262,8 @@ class XingtuSpider(Spider):
             failed.star_id = request.meta[meta.STAR_ID]
             failed.platform = request.meta[meta.PLATFORM]
             yield failed
-            self.coverage.settle(failed.star_id, is_settled=failed.terminal and failed.body is None)
+            is_settled = failed.terminal and failed.body is None
+            self.coverage.settle(failed.star_id, is_settled=is_settled, is_refused=is_settled)
 
     def _answered(self) -> Iterator[Request]:
         self.backlog.remove(1)

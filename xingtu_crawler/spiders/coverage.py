@@ -22,6 +22,8 @@ class Coverage:
         """The requests that are open, by author."""
         self._lacking: set[str] = set()
         """The authors of whom a request has failed; one who is listed again stays incomplete."""
+        self._refused: set[str] = set()
+        """The authors of whom the API has refused a request."""
 
     def expect(self, star_ids: Sequence[str], claimed: Iterable[DetailKey]) -> None:
         """Record authors and the details to be requested of them; an author without any is complete."""
@@ -31,10 +33,15 @@ class Coverage:
         self.authors += len(new)
         self._count(sum(star_id not in self._open for star_id in new))
 
-    def settle(self, star_id: str, *, is_settled: bool) -> None:
-        """Record the end of one request; `is_settled`: the document is stored, or the API has none."""
+    def settle(self, star_id: str, *, is_settled: bool, is_refused: bool = False) -> None:
+        """Record the end of one request.
+
+        `is_settled`: the document is stored, or the API has none; `is_refused`: the latter, as far as is known now.
+        """
         if star_id not in self._open:
             return
+        if is_refused:
+            self._refused.add(star_id)
         self._open[star_id] -= 1
         if not is_settled:
             self._lacking.add(star_id)
@@ -42,6 +49,13 @@ class Coverage:
             del self._open[star_id]
             if star_id not in self._lacking:
                 self._count(1)
+
+    def reopen(self, star_ids: Iterable[str]) -> None:
+        """Record that refusals of these authors settle nothing, as the API has refused too many requests."""
+        reopened = self._refused & set(star_ids)
+        self._count(-sum(star_id not in self._open and star_id not in self._lacking for star_id in reopened))
+        self._lacking |= reopened
+        self._refused -= reopened
 
     def _count(self, complete: int) -> None:
         self.complete += complete

@@ -7,6 +7,7 @@ end of a run. Until then a refusal is an open failure, so that a killed run sett
 
 from __future__ import annotations
 
+import json
 from collections import Counter, defaultdict
 from collections.abc import Callable
 from functools import partial
@@ -19,7 +20,7 @@ from xingtu_crawler.items.answers import FailedRequest
 from xingtu_crawler.mongo.outages import Outages
 from xingtu_crawler.storage.collections import FAILURES
 from xingtu_crawler.storage.documents import failure_id
-from xingtu_crawler.verdict import MAX_EXAMPLES, Findings
+from xingtu_crawler.verdict import KINDS, MAX_EXAMPLES, Findings
 
 SHARE = 0.1
 """Refusals of more than this share of an endpoint's requests settle nothing."""
@@ -64,6 +65,8 @@ class Refusals:
         self._run_id = run_id
         self._count = count
         self._findings = findings
+        self.open_authors: set[str] = set()
+        """The authors whose refusals `settle` has left open."""
         self._requests: Counter[str] = Counter()
         self._refused: defaultdict[str, list[_Refusal]] = defaultdict(list)
 
@@ -102,6 +105,9 @@ class Refusals:
     def _keep_open(self, endpoint: str, refused: list[_Refusal]) -> None:
         self._count("failures/terminal", -len(refused))
         self._count("failures/open", len(refused))
+        self.open_authors.update(each.star_id for each in refused)
+        condition = json.dumps({"run_id": self._run_id, "endpoint": endpoint, "terminal": False})
+        advice = f"{KINDS['refused_often'].advice} List them: scrapy find failures --filter '{condition}' --limit 0"
         often = Counter(each.label for each in refused).most_common(1)[0][0]
         for number, each in enumerate(refused[:MAX_EXAMPLES]):
             self._findings.add(
@@ -110,5 +116,6 @@ class Refusals:
                 "them counts as unavailable",
                 count=0 if number else len(refused),
                 example=each.star_id,
+                advice=advice,
                 key=endpoint,
             )
