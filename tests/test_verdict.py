@@ -104,3 +104,14 @@ def test_every_kind_is_documented() -> None:
     page = reference.findings_page()
     for kind in KINDS:
         assert f"| `{kind}` |" in page
+
+
+def test_what_the_api_says_stays_in_one_line() -> None:
+    findings = Findings()
+    for _ in range(2):
+        findings.add("unknown_fields", "a field \x1b[31m\nred \ud800名", example="price\r\n" + "x" * 600)
+    (found,) = findings
+    assert found.text == "a field  [31m red  名"
+    assert found.line.isprintable()
+    (example,) = found.examples
+    assert len(example) == 500

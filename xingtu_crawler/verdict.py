@@ -321,12 +321,14 @@ class Findings:
         if found is None:
             found = Finding(kind, key, severity or of_kind.severity, message, advice=of_kind.advice)
             self._findings[kind, key] = found
-        found.message = message[:_LONGEST]
+        found.message = _plain(message)
         found.count += count
         found.severity = worst([found.severity, severity or of_kind.severity])
         found.advice = advice or found.advice
-        if example is not None and len(found.examples) < MAX_EXAMPLES and example not in found.examples:
-            found.examples.append(example[:_LONGEST])
+        if example is None or len(found.examples) >= MAX_EXAMPLES:
+            return
+        if (plain := _plain(example)) not in found.examples:
+            found.examples.append(plain)
 
     def __iter__(self) -> Iterator[Finding]:
         """Return the findings in the order in which they were made."""
@@ -334,6 +336,12 @@ class Findings:
 
     def __len__(self) -> int:
         return len(self._findings)
+
+
+def _plain(text: str) -> str:
+    """Return `text`, shortened, in one line that every terminal can show: names of fields come from the API."""
+    text = text[:_LONGEST]
+    return text if text.isprintable() else "".join(each if each.isprintable() else " " for each in text)
 
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:
