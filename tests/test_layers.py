@@ -28,7 +28,8 @@ ARROWS: dict[str, set[str]] = {
     # Only the endpoints' names and paths, and the exceptions: it must be able to disagree with everything else.
     "sandbox": {"api.endpoints", "exceptions"},
     "reference": {"arguments", "options", "outcome", "verdict"},
-    "options": {"api", "mongo", "sandbox", "exceptions"},
+    "setting_values": {"sandbox", "exceptions"},
+    "options": {"api", "mongo", "setting_values", "exceptions"},
 }
 """The layers without Scrapy, and what each may import of the project besides itself."""
 

@@ -19,7 +19,8 @@ from xingtu_crawler.exceptions import TokenError, UserError
 from xingtu_crawler.options import SCRAPY, Options, defaults
 from xingtu_crawler.spiders.authors import AuthorsSpider
 
-MODULES = [path for path in (ROOT / "xingtu_crawler").rglob("*.py") if path.name not in {"options.py", "settings.py"}]
+READERS = {"options.py", "setting_values.py", "settings.py"}
+MODULES = [path for path in (ROOT / "xingtu_crawler").rglob("*.py") if path.name not in READERS]
 NO_SLOTS = "does not work here, as the crawl finds its own pace: remove it, or limit the pace with XINGTU_MAX_RATE."
 
 

@@ -6,78 +6,24 @@ environment: `settings.py` does. `reference.py` prints docs/settings.md.
 
 from __future__ import annotations
 
-import logging
-import math
-import shlex
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic.fields import FieldInfo
 
 from xingtu_crawler.api import credentials, environments
 from xingtu_crawler.api.backoff import Backoff
 from xingtu_crawler.api.tokens import TokenPool
-from xingtu_crawler.exceptions import SandboxError, TokenError, UserError
+from xingtu_crawler.exceptions import TokenError, UserError
 from xingtu_crawler.mongo.client import server_of
 from xingtu_crawler.mongo.names import database_name
-from xingtu_crawler.sandbox import options as sandbox
+from xingtu_crawler.setting_values import AlwaysOn, File, Folder, Level, Number, Switch, Text, Whole, Words
 
 REFUSED = ("DOWNLOAD_DELAY", "DOWNLOAD_SLOTS", "AUTOTHROTTLE_ENABLED")
 """Scrapy's settings of download slots. This project's downloader has no slots, so they would do nothing."""
 _OFF = {"0", "0.0", "False", "false", "{}"}
-_SWITCH = {"0": False, "false": False, "False": False, "1": True, "true": True, "True": True}
-
-
-def _whole(value: object) -> object:
-    return int(value) if isinstance(value, str) else value
-
-
-def _finite(value: object) -> object:
-    number = float(value) if isinstance(value, str) else value
-    if isinstance(number, float) and not math.isfinite(number):
-        raise ValueError("not a finite number")
-    return number
-
-
-def _switch(value: object) -> bool:
-    if (position := _SWITCH.get(str(value))) is None:
-        raise ValueError("not a switch")
-    return position
-
-
-def _level(value: object) -> object:
-    """Return the number of a log level. Scrapy accepts names and integers, but no digits in a string."""
-    if value in {"CRITICAL", "ERROR", "WARNING", "INFO", "DEBUG"}:
-        return logging.getLevelNamesMapping()[str(value)]
-    if not isinstance(value, int):
-        raise ValueError("not a log level")
-    return value
-
-
-def _words(value: object) -> object:
-    """Split the sandbox's options as a shell does; raise `SandboxError` if the sandbox would not start with them."""
-    if not value or not isinstance(value, str):
-        return value or ()
-    try:
-        words = shlex.split(value)
-        sandbox.parse(words)
-    except (SandboxError, ValueError) as error:
-        reason = str(error) if isinstance(error, SandboxError) else f"{error}: close the quotation mark."
-        raise SandboxError(f"XINGTU_SANDBOX: {reason}") from None
-    return tuple(words)
-
-
-def _none_if_empty(value: object) -> object:
-    return None if value == "" else value
-
-
-Whole = Annotated[int, BeforeValidator(_whole)]
-Number = Annotated[float, BeforeValidator(_finite)]
-Switch = Annotated[bool, BeforeValidator(_switch)]
-Text = Annotated[str | None, BeforeValidator(_none_if_empty)]
-File = Annotated[Path | None, BeforeValidator(_none_if_empty)]
 
 
 def _setting(part: str, name: str, default: object, meaning: str, *, form: str = "", **constraints: Any) -> Any:
@@ -137,7 +83,7 @@ class Options(BaseModel):
     given_base_url: Text = _setting(
         API, "JUSTONEAPI_BASE_URL", None, "An address that replaces the environment's.", form="an address", repr=False
     )
-    sandbox_arguments: Annotated[tuple[str, ...], BeforeValidator(_words)] = _setting(
+    sandbox_arguments: Words = _setting(
         API,
         "XINGTU_SANDBOX",
         "",
@@ -215,7 +161,7 @@ class Options(BaseModel):
         "appended, so that synthetic data never lies beside real data. `admin`, `config` and `local` are refused.",
         form="the name of a database",
     )
-    data_dir: Annotated[Path, BeforeValidator(lambda value: value or ".data")] = _setting(
+    data_dir: Folder = _setting(
         STORAGE,
         "XINGTU_DATA_DIR",
         ".data",
@@ -287,7 +233,7 @@ class Options(BaseModel):
         "1: use the proxy that `http_proxy` or `https_proxy` names. It sees the token if the API is plain HTTP.",
         form=_ZERO_OR_ONE,
     )
-    verifies_certificates: Annotated[Literal[True], BeforeValidator(_switch)] = _setting(
+    verifies_certificates: AlwaysOn = _setting(
         SCRAPY,
         "DOWNLOAD_VERIFY_CERTIFICATES",
         True,
@@ -303,7 +249,7 @@ class Options(BaseModel):
         form="a dictionary of headers",
     )
     user_agent: str = _setting(SCRAPY, "USER_AGENT", "xingtu-crawler", "The `User-Agent` of every call.", form="text")
-    log_level: Annotated[int, BeforeValidator(_level)] = _setting(
+    log_level: Level = _setting(
         SCRAPY,
         "LOG_LEVEL",
         "INFO",
