@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ async def test_a_query_that_no_author_matches_is_said_so(
     crawler = make_crawler(start_sandbox("--authors", "30"))
     shown = crawler.scrapy(*words("author_square", keyword="nosuchname"))
     assert "no author matches" in shown.stdout
+    assert re.search(r"calls +│ 0 ", shown.stdout), shown.stdout  # the crawl takes over the empty page
     assert total(plan(crawler, "author_square", keyword="nosuchname")) == 0
 
 

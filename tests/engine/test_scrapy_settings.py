@@ -38,6 +38,7 @@ from xingtu_crawler.exceptions import UserError
         ("LOG_STDOUT", "yes", "0 or 1"),
         ("LOG_ENCODING", "klingon", "the name of a text encoding, such as utf-8"),
         ("LOG_ENCODING", "hex", "the name of a text encoding, such as utf-8"),
+        ("LOG_FORMAT", "%(nope)s", "a format of Python's logging, such as %(asctime)s %(message)s"),
         ("LOG_FORMAT", "%(nope", "a format of Python's logging, such as %(asctime)s %(message)s"),
         ("FEEDS", "a.jsonl", 'a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}'),
         ("FEEDS", "[1]", 'a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}'),

@@ -152,12 +152,10 @@ class SquarePlanner:
     async def estimate(self, queries: Sequence[AuthorQuery], *, empty: AbstractSet[str] = frozenset()) -> Estimate:
         """Return the estimate of a crawl of these queries; `empty` are the keys of those that no author matches."""
         pools = Pools(self.database, self.sweeps, self.count_missing, self.endpoints, self.limits.newer_than, self.now)
-        found = [
-            Estimate.of_nothing(pages=1) if query.key in empty else await self._of(query, pools) for query in queries
-        ]
+        found = [await self._of(query, pools, is_empty=query.key in empty) for query in queries]
         return together(queries, found, self.limits)
 
-    async def _of(self, query: AuthorQuery, pools: Pools) -> Estimate:
+    async def _of(self, query: AuthorQuery, pools: Pools, *, is_empty: bool) -> Estimate:
         start = await self._start(query)
         taken = list(start.shown.star_ids)[: self.limits.max_authors]
         known = Span(len(taken), len(taken))
@@ -168,6 +166,8 @@ class SquarePlanner:
                 return Estimate.of_nothing(pages=0)
             notes = (*_counted(start), "Every page has been read: only details are left.")
             return Estimate("exact", known, Span(0, 0), Span(found, found), fresh, notes)
+        if is_empty:  # a refusal that is no page: the crawl requests page 1 again
+            return Estimate.of_nothing(pages=1)
         if start.total is None:
             low, high = start.place.ahead(0, self.limits), start.place.ahead(start.place.cap, self.limits)
             details = Span(found, found + max(0, high.authors - len(taken)) * self.limits.per_author)

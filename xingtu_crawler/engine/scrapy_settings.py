@@ -135,6 +135,11 @@ def _reactor(value: Any) -> None:
         raise ValueError(value)
 
 
+def _log_format(value: Any) -> None:
+    """Format a record: with a field that records lack, logging would drop every line in silence."""
+    logging.Formatter(value).format(logging.makeLogRecord({}))
+
+
 def _periodic(value: Any) -> None:
     if value not in (True, "True", None):
         _object(value)
@@ -155,7 +160,7 @@ _FORMS = {
     **dict.fromkeys(("PERIODIC_LOG_DELTA", "PERIODIC_LOG_STATS"), _Form("True or a JSON object", _periodic)),
     "ASYNCIO_EVENT_LOOP": _CLASS,
     "FEEDS": _Form('a JSON object such as {"authors.jsonl": {"format": "jsonlines"}}', _object),
-    "LOG_FORMAT": _Form("a format of Python's logging, such as %(asctime)s %(message)s", logging.Formatter),
+    "LOG_FORMAT": _Form("a format of Python's logging, such as %(asctime)s %(message)s", _log_format),
     "TELNETCONSOLE_ENABLED": _SWITCH,
     "TWISTED_REACTOR": _Form(f"{_REACTOR}, on which the HTTP client depends", _reactor),
 }
