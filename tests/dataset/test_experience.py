@@ -106,3 +106,10 @@ async def test_counts_that_were_off_widen_the_next_plan(mongo_db: Database) -> N
     )
     known = await experience(mongo_db)
     assert (known.fewer, known.more) == (0.04, 0.02)
+
+
+async def test_a_run_that_has_spent_nothing_is_passed_over(mongo_db: Database) -> None:
+    paid = run("paid", 1, cost={"spent": "8.00", "per_call": "0.080000"})
+    refused = run("refused", 2, cost={"spent": "0.00", "per_call": "0.000000"})
+    await mongo_db.runs.insert_many([paid, refused])
+    assert (await experience(mongo_db)).cost_from == "paid"

@@ -68,8 +68,12 @@ def _share(runs: list[dict[str, Any]]) -> float:
 
 
 async def _cost(database: AsyncDatabase[dict[str, Any]]) -> tuple[Decimal | None, str | None]:
-    """Return the cost of a billed call and the run that it is from: the last one whose cost is known."""
-    known = {"cost.per_call": {"$type": "string"}, "calls.total": {"$gt": 0}}
+    """Return the cost of a billed call and the run that it is from: the last one whose cost is known.
+
+    A run that has spent nothing says nothing: its calls were refused, or the account was topped up meanwhile.
+    """
+    has_spent = {"$gt": [{"$toDecimal": "$cost.spent"}, 0]}
+    known = {"cost.per_call": {"$type": "string"}, "calls.total": {"$gt": 0}, "$expr": has_spent}
     priced = None
     # The one call of a plan is a search; the cost of a crawl includes details.
     for condition in ({**known, "close_reason": {"$ne": "planned"}}, known):
@@ -79,8 +83,7 @@ async def _cost(database: AsyncDatabase[dict[str, Any]]) -> tuple[Decimal | None
     if priced is None:
         return None, None
     cost = Decimal(priced["cost"]["spent"]) / (priced["calls"].get("billed") or priced["calls"]["total"])
-    # The account was topped up during the run, or bills later.
-    return (cost, priced["_id"]) if cost > 0 else (None, None)
+    return cost, priced["_id"]
 
 
 async def _deviation(database: AsyncDatabase[dict[str, Any]]) -> tuple[float, float]:
