@@ -136,7 +136,8 @@ class Health:
         self._close_if_all_are_out()
 
     def _add_finding(self, endpoint: str, left: int) -> None:
-        message = f"{endpoint}: {self._last[endpoint]}; {{count}} of its requests were left open"
+        # Without a number: the crawl may end before each request that waits has been looked at.
+        message = f"{endpoint}: {self._last[endpoint]}; its other requests are left to the next crawl"
         self._findings.add("endpoint_failing", message, count=left, key=endpoint)
 
     def _close_if_all_are_out(self) -> None:
