@@ -148,6 +148,8 @@ async def test_a_query_that_no_author_matches_is_said_so(
     crawler = make_crawler(start_sandbox("--authors", "30"))
     shown = crawler.scrapy(*words("author_square", keyword="nosuchname"))
     assert "no author matches" in shown.stdout
+    assert "Traceback" not in shown.stderr
+    assert shown.error_lines == []
     assert re.search(r"calls +│ 0 ", shown.stdout), shown.stdout  # the crawl takes over the empty page
     assert total(plan(crawler, "author_square", keyword="nosuchname")) == 0
 

@@ -253,8 +253,8 @@ class AuthorSquareSpider(XingtuSpider):
         before = {sweep.name: await self._compare(sweep) for sweep in begun if not self.is_plan}
         sweeps = self.search.ended()
         self.context.empty_queries.update(sweep.query.key for sweep in sweeps if sweep.is_empty)
-        if not sweeps or self.context.claims.open_claims:
-            return
+        if self.is_plan or not sweeps or self.context.claims.open_claims:
+            return  # a plan begins no sweep that could be finished
         is_complete = await self._is_complete(sweeps)
         limits = self.arguments.limits if self.search.has_ended_by_limit else None
         for sweep in sweeps:

@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from xingtu_crawler.arguments.query import AuthorQuery
-from xingtu_crawler.spiders.search import Page, Resumed, Search
+from xingtu_crawler.spiders.search import Page, Search
 from xingtu_crawler.spiders.sweep import Sweep
-from xingtu_crawler.storage.sweeps import OpenSweep
 
 
 class FirstPages(Search):
-    """Reads page 1 of each sweep and leaves the sweep open, so that a crawl goes on behind the page.
+    """Reads page 1 of each query, so that a crawl goes on behind the page.
 
     No author counts, the limits of the user's do not matter, and a page that fails is not requested again.
     """
@@ -21,16 +20,9 @@ class FirstPages(Search):
         """Why the crawl is over."""
         return "planned"
 
-    async def wait_for_place(self) -> None:
-        """Return at once: the sweeps stay open."""
-
     def begin(self, name: str, query: AuthorQuery) -> Sweep:
         """Return a new sweep."""
         return self._add(Sweep(name, query, cap=self._cap, most_idle=1))
-
-    def resume(self, query: AuthorQuery, found: OpenSweep, known: Sequence[str]) -> Resumed:
-        """Take over the sweep that an earlier crawl left; its paging goes on in the crawl that follows the plan."""
-        return Resumed(self._add(Sweep(found.sweep, query, cap=self._cap, most_idle=1, found=found)), [], goes_on=False)
 
     def next(self, sweep: Sweep) -> Iterator[Page]:
         """Yield page 1, if it has not been requested."""
@@ -38,7 +30,7 @@ class FirstPages(Search):
             yield Page(sweep, sweep.request())
 
     def ended(self) -> list[Sweep]:
-        """Return the sweeps without a page: no crawl could go on with them."""
+        """Return the sweeps that no author matches."""
         return [sweep for sweep in self.sweeps.values() if sweep.is_empty]
 
     def _take(self, sweep: Sweep, new: Sequence[str]) -> list[str]:
