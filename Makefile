@@ -21,7 +21,7 @@ unexport JUSTONEAPI_TOKEN JUSTONEAPI_TOKEN_FILE JUSTONEAPI_ENV JUSTONEAPI_BASE_U
 # Every process of the tests imports the same modules: they are compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-plans bench-promises clean
+.PHONY: help demo docs test lint bench bench-tutorial bench-pace bench-plans bench-promises bench-truth clean
 
 help:
 	@echo "make demo            crawl 200 synthetic authors into an embedded MongoDB and show one of them"
@@ -33,6 +33,7 @@ help:
 	@echo "make bench-pace      measure how well limits are used that nobody told"
 	@echo "make bench-plans     crawl overlapping queries and compare each plan with the calls made"
 	@echo "make bench-promises  kill crawls and MongoDB, spoil answers, cap calls: is anything lost, or paid for twice?"
+	@echo "make bench-truth     an API that misbehaves in one way after the other: what a crawl says, and what the next one does"
 	@echo "make clean           remove what the targets made, except the dataset in .data"
 
 # One answer in twelve fails, as it may with the real API; nothing of it is missing in the end.
@@ -75,6 +76,9 @@ bench-plans: $(VENV)/.runtime
 
 bench-promises: $(VENV)/.runtime
 	$(VENV)/bin/python -m benchmarks.promises $(ARGS)
+
+bench-truth: $(VENV)/.runtime
+	$(VENV)/bin/python -m benchmarks.truth $(ARGS)
 
 clean:
 	rm -rf $(VENV) .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache htmlcov build dist *.egg-info
