@@ -12,7 +12,10 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
+
+from pymongo.database import Database
 
 from benchmarks.scripted_api import Call, Fault, Json, Reply, healthy, page_of
 
@@ -20,7 +23,7 @@ AUTHORS = 100
 PAGES = 5
 FEW = 60
 """The number of authors where all their details fail."""
-MARKETING = "marketing_info"
+MARKETING, BASE_INFO = "marketing_info", "author_base_info"
 COMPLETE, LIMITED, CAPPED, SUSPICIOUS, INCOMPLETE, FAILED = (
     "complete",
     "limited",
@@ -31,6 +34,16 @@ COMPLETE, LIMITED, CAPPED, SUSPICIOUS, INCOMPLETE, FAILED = (
 )
 
 
+NOTHING = "-"
+"""The verdict where nothing was asked, so that there is no run."""
+Change = Callable[[Database[Json]], object]
+"""Changes a database from outside of the crawls."""
+
+
+def nothing(_database: Database[Json]) -> None:
+    """Change nothing."""
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """One way to misbehave, and the right outcome.
@@ -38,7 +51,8 @@ class Case:
     `fault` is active in the first crawl. `stored` authors are complete after it, of `available` that the API has;
     it makes at most `most_calls` and ends with `verdict`, exit code `exit_code` and, where `findings` names them, these
     kinds of findings. The same command is run again with the fault `again`: at most `again_calls`, `again_verdict`, and
-    `again_stored` authors. `before` runs with the same arguments, without a fault, before the first crawl.
+    `again_stored` authors. `before` runs with the same arguments, without a fault, before the first crawl. `prepare`
+    changes the database before the first crawl, `between` before the second one.
     """
 
     name: str
@@ -58,6 +72,8 @@ class Case:
     arguments: Mapping[str, object] = field(default_factory=dict)
     variables: Mapping[str, str] = field(default_factory=dict)
     endpoints: str = "base_info"
+    prepare: Change = nothing
+    between: Change = nothing
 
 
 # --- How to misbehave ---------------------------------------------------------------------------------------
@@ -469,11 +485,100 @@ def verdict_cases() -> Iterator[Case]:
     yield Case("3 % fewer authors", first(97), COMPLETE, 100, 6, exit_code=0, before=True)
 
 
+def refuses(collection: str) -> Change:
+    """Let MongoDB refuse every write to a collection."""
+
+    return lambda database: database.create_collection(collection, validator={"never": {"$exists": True}})
+
+
+def accepts(collection: str) -> Change:
+    """Let MongoDB accept every write to a collection again."""
+    return lambda database: database.command("collMod", collection, validator={})
+
+
+def a_week_later(database: Database[Json]) -> None:
+    """Make everything that is stored a week older."""
+    for name in ("sweeps", "runs", BASE_INFO, "authors", "failures"):
+        for document in database[name].find():
+            database[name].replace_one({"_id": document["_id"]}, _older(document))
+
+
+def _older(value: Any) -> Any:
+    match value:
+        case datetime():
+            return value - timedelta(days=7)
+        case dict():
+            return {name: _older(each) for name, each in value.items()}
+        case list():
+            return [_older(each) for each in value]
+        case _:
+            return value
+
+
 def storage_cases() -> Iterator[Case]:
-    """What MongoDB cannot take as it comes."""
+    """What MongoDB cannot take as it comes, and what has become old in it."""
     yield Case("1.5 MB beside the authors of each page", on_pages(large_page), COMPLETE, 100, 105, exit_code=0)
+    for collection in ("runs", "videos", BASE_INFO):
+        yield Case(
+            f"MongoDB refuses writes to {collection}",
+            healthy,
+            NOTHING,
+            0,
+            0,
+            exit_code=2,
+            close_reason=NOTHING,
+            prepare=refuses(collection),
+            between=accepts(collection),
+        )
+    yield Case(
+        "an interrupted week, continued a week later",
+        healthy,
+        LIMITED,
+        35,
+        40,
+        exit_code=0,
+        close_reason="max_calls",
+        arguments={"max_calls": 40},
+        between=a_week_later,
+        again_verdict=LIMITED,
+        again_stored=35,  # the same authors again, and their pages
+        again_calls=40,
+    )
+
+
+def input_cases() -> Iterator[Case]:
+    """What is wrong before the first call."""
+    for name, arguments, variables in (
+        ("an argument that no spider knows", {"max_cost": 50}, {}),
+        ("a filter without its prefix", {"sample": 50}, {}),
+        ("a reserved database", {}, {"MONGO_DATABASE": "admin"}),
+        ("a host that refuses connections", {}, {"JUSTONEAPI_BASE_URL": "http://127.0.0.1:9"}),
+        (
+            "a proxy that is down",
+            {},
+            {
+                "HTTPPROXY_ENABLED": "1",
+                "http_proxy": "http://127.0.0.1:9",
+                "JUSTONEAPI_BASE_URL": "http://api.example.com",
+            },
+        ),
+    ):
+        has_run = "JUSTONEAPI_BASE_URL" in variables
+        yield Case(
+            name,
+            healthy,
+            FAILED if has_run else NOTHING,
+            0,
+            0,
+            exit_code=2,
+            close_reason="api_unavailable" if has_run else NOTHING,
+            arguments=arguments,
+            variables=variables,
+            again_verdict=FAILED if has_run else NOTHING,
+            again_stored=0,
+        )
 
 
 def cases() -> list[Case]:
     """Return every case."""
-    return [*search_cases(), *detail_cases(), *wire_cases(), *verdict_cases(), *storage_cases()]
+    return [*search_cases(), *detail_cases(), *wire_cases(), *verdict_cases(), *storage_cases(), *input_cases()]
