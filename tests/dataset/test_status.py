@@ -58,7 +58,7 @@ async def test_an_empty_dataset_has_a_state_too(mongo_db: Database, tmp_path: Pa
     assert state["runs"] == state["open_sweeps"] == state["failures"] == state["coverage"]["details"] == []
     assert state["days"]["total"]["calls"] == 0
     assert set(state["documents"]) == set(names()) - {"planned_pages"}
-    assert "No crawl into the database" in shown(state)
+    assert f"No crawl into the database {state['database']} yet. MONGO_URI, MONGO_DATABASE and" in shown(state)
     # Nothing was written: not even an empty collection is there.
     assert await mongo_db.list_collection_names() == []
 

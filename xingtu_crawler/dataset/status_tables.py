@@ -46,7 +46,8 @@ def _line(text: str) -> Text:
 
 def _lines(state: dict[str, Any]) -> Iterator[str]:
     if not state["runs"]:
-        yield f"No crawl into the database {state['database']} yet; for sandbox crawls set JUSTONEAPI_ENV=sandbox."
+        name = state["database"]
+        yield f"No crawl into the database {name} yet. MONGO_URI, MONGO_DATABASE and JUSTONEAPI_ENV choose it."
     else:
         yield from _reasons(state["runs"][0])
     spill = state["spill"]
